@@ -1,0 +1,97 @@
+// The load: a closed loop of N keep-alive connections, each sending its next request when the last one is
+// answered. Every latency is kept, so percentiles are exact. A slice ends after its time or its count,
+// and then waits for what is in flight: a server that answers late cannot hide its slowest answers.
+
+import http from "node:http";
+
+const REQUEST_TIMEOUT_MS = 60_000;
+
+/** One HTTP/1.1 client with at most `connections` sockets. */
+export function createClient(origin, connections) {
+  const { hostname, port } = new URL(origin);
+  const agent = new http.Agent({ keepAlive: true, maxSockets: connections, maxFreeSockets: connections });
+
+  /** Sends one POST and hands the response's chunks, as text, to `onText`; resolves at the end. */
+  function post(path, headers, body, onText) {
+    return new Promise((resolve, reject) => {
+      const request = http.request(
+        {
+          agent,
+          hostname,
+          port,
+          path,
+          method: "POST",
+          timeout: REQUEST_TIMEOUT_MS,
+          headers: { ...headers, "content-length": Buffer.byteLength(body) },
+        },
+        (response) => {
+          response.setEncoding("utf8");
+          response.on("data", onText);
+          response.on("error", reject);
+          response.on("end", () =>
+            response.statusCode === 200 ? resolve() : reject(new Error(`HTTP ${response.statusCode}`)),
+          );
+        },
+      );
+      request.on("timeout", () => request.destroy(new Error("timeout")));
+      request.on("error", reject);
+      request.end(body);
+    });
+  }
+
+  return { post, close: () => agent.destroy() };
+}
+
+/**
+ * Runs `call` on `connections` lanes until `durationMs` or `count` is reached.
+ * A call that throws is counted as failed; one that resolves to a number reports the milliseconds until
+ * its first event.
+ */
+export async function measure({ connections, durationMs = Number.POSITIVE_INFINITY, count, call }) {
+  const latencies = [];
+  const firsts = [];
+  const errors = new Map();
+  let started = 0;
+  const start = performance.now();
+  let end = start;
+
+  async function lane() {
+    while (performance.now() - start < durationMs && (count === undefined || started < count)) {
+      const n = started++;
+      const sentAt = performance.now();
+      try {
+        const first = await call(n);
+        if (first !== undefined) firsts.push(first);
+        end = performance.now();
+        latencies.push(end - sentAt);
+      } catch (error) {
+        errors.set(error.message, (errors.get(error.message) ?? 0) + 1);
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: connections }, lane));
+
+  latencies.sort((a, b) => a - b);
+  firsts.sort((a, b) => a - b);
+  return {
+    rate: latencies.length / ((end - start) / 1000),
+    p50: percentile(latencies, 0.5),
+    p95: percentile(latencies, 0.95),
+    p99: percentile(latencies, 0.99),
+    firstP50: percentile(firsts, 0.5),
+    count: latencies.length,
+    failed: started - latencies.length,
+    errors,
+  };
+}
+
+/** The smallest value that at least the share `q` of the sorted values does not exceed (nearest rank). */
+function percentile(sorted, q) {
+  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)];
+}
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}

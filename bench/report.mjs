@@ -1,0 +1,82 @@
+// The one table: a row a figure, a column a server, the ratios beside them, and what must hold.
+//
+// A ratio is ours divided by theirs: above 1 is good for a rate, below 1 for a time or for memory.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { SERVERS } from "./servers.mjs";
+
+const COLUMNS = ["ours", "memory", "full", "normal"];
+const PEERS = ["memory", "full", "normal"];
+const START = "<!-- bench:start -->";
+const END = "<!-- bench:end -->";
+
+export function createReport() {
+  const rows = [];
+  const failures = {};
+
+  return {
+    /** `{ name, unit, values: { ours, memory, full, normal }, target?: { text, holds(values) } }` */
+    add: (row) => rows.push(row),
+
+    progress: (text) => console.error(`  ${text}`),
+
+    countFailures(name, failed, errors) {
+      failures[name] = (failures[name] ?? 0) + failed;
+      for (const [message, count] of errors) console.error(`  ${name}: ${count} × ${message}`);
+    },
+
+    /** The table in Markdown. */
+    toMarkdown() {
+      const failed = {
+        name: "Failed or wrong answers, all workloads",
+        unit: "count",
+        values: failures,
+        target: { text: "0", holds: ({ ours }) => ours === 0 },
+      };
+      const ratios = PEERS.map((peer) => `÷ ${SERVERS[peer].title.replace("SDK, ", "")}`);
+      const header = ["", "", ...COLUMNS.map((name) => SERVERS[name].title), ...ratios, "must hold"];
+      return align([header, ...[...rows, failed].map(toCells)]);
+    },
+
+    failed: () => (failures.ours ?? 0) > 0,
+  };
+}
+
+/** Puts the lines between the markers of the page. */
+export function writeBetweenMarkers(file, text) {
+  const page = readFileSync(file, "utf8");
+  const from = page.indexOf(START);
+  const to = page.indexOf(END);
+  if (from < 0 || to < from) throw new Error(`${file} lacks ${START} … ${END}`);
+  writeFileSync(file, `${page.slice(0, from + START.length)}\n\n${text}\n\n${page.slice(to)}`);
+}
+
+function toCells({ name, unit, values, target }) {
+  const ours = values.ours;
+  const ratios = PEERS.map((peer) => {
+    if (unit === "count" || ours === undefined || values[peer] === undefined) return "";
+    if (Number.isNaN(ours / values[peer])) return "";
+    return `${format(ours / values[peer])} ×`;
+  });
+  return [name, unit, ...COLUMNS.map((column) => format(values[column])), ...ratios, verdict(target, values)];
+}
+
+function verdict(target, values) {
+  if (!target || values.ours === undefined) return "";
+  return `${target.text}: ${target.holds(values) ? "holds" : "**misses**"}`;
+}
+
+function format(value) {
+  if (value === undefined || Number.isNaN(value)) return "";
+  if (Number.isInteger(value) || value >= 100) return Math.round(value).toLocaleString("en");
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function align(table) {
+  const widths = table[0].map((_, column) => Math.max(3, ...table.map((row) => row[column].length)));
+  const isText = (column) => column < 2 || column === widths.length - 1;
+  const line = (row) =>
+    `| ${row.map((cell, n) => (isText(n) ? cell.padEnd(widths[n]) : cell.padStart(widths[n]))).join(" | ")} |`;
+  const rule = widths.map((width, n) => (isText(n) ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+  return [line(table[0]), line(rule), ...table.slice(1).map(line)].join("\n");
+}

@@ -1,0 +1,93 @@
+// SendMessage to the echo agent, and beside it the raw ceiling: what one durable insert costs here.
+
+import { createCalls } from "../a2a.mjs";
+import { compare, pick, warmUp } from "../compare.mjs";
+import { startServers, stopServers } from "../servers.mjs";
+
+const CONNECTIONS = [1, 10, 100];
+const BODY = JSON.stringify({
+  jsonrpc: "2.0",
+  id: 1,
+  method: "SendMessage",
+  params: { message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text: "hello 1" }] } },
+});
+
+export async function send(plan, report) {
+  const servers = await startServers([...plan.servers, "ceiling"]);
+  try {
+    const contenders = [
+      ...plan.servers.map((name) => ({
+        name,
+        server: servers[name],
+        createCall: (client) => {
+          const calls = createCalls(client, { paths: servers[name].paths, owner: "bench" });
+          return async (n) => void (await calls.sendEcho(n));
+        },
+      })),
+      { name: "ceiling", server: servers.ceiling, createCall: (client) => insert(client, "/") },
+      { name: "group", server: servers.ceiling, createCall: (client) => insert(client, "/group") },
+    ];
+    await warmUp(contenders, plan);
+    for (const connections of CONNECTIONS) {
+      report.progress(`SendMessage, ${connections} connections`);
+      const slices = contenders.map((contender) => ({
+        ...contender,
+        connections,
+        durationMs: plan.sliceMs[connections],
+      }));
+      addRows(report, connections, await compare(slices, plan, report));
+    }
+  } finally {
+    await stopServers(servers);
+  }
+}
+
+function insert(client, path) {
+  return async () => {
+    let text = "";
+    await client.post(path, { "content-type": "application/json" }, BODY, (chunk) => {
+      text += chunk;
+    });
+    if (text !== '{"ok":true}') throw new Error(`ceiling: ${text}`);
+  };
+}
+
+function addRows(report, connections, results) {
+  const { ceiling, group, ...servers } = results;
+  const at = `${connections} connection${connections === 1 ? "" : "s"}`;
+  const crowded = connections === 100;
+  report.add({
+    name: `SendMessage, ${at}`,
+    unit: "req/s",
+    values: pick(servers, "rate"),
+    target: crowded && { text: "≥ 2 × FULL", holds: ({ ours, full }) => ours >= 2 * full },
+  });
+  report.add({ name: "", unit: "p50 ms", values: pick(servers, "p50") });
+  report.add({
+    name: "",
+    unit: "p95 ms",
+    values: pick(servers, "p95"),
+    target: crowded && { text: "< 200 ms", holds: ({ ours }) => ours < 200 },
+  });
+  report.add({
+    name: "",
+    unit: "p99 ms",
+    values: pick(servers, "p99"),
+    target: crowded && {
+      text: "≤ ⅕ of FULL, < 500 ms",
+      holds: ({ ours, full }) => ours <= full / 5 && ours < 500,
+    },
+  });
+  if (crowded) {
+    report.add({ name: "", unit: "CPU ms/req", values: pick(servers, "cpuMs") });
+  }
+  report.add({ name: `Raw ceiling, one insert, ${at}`, unit: "req/s", values: { ours: ceiling.rate } });
+  if (crowded) report.add({ name: "", unit: "CPU ms/req", values: { ours: ceiling.cpuMs } });
+  report.add({ name: `Raw ceiling, group commit, ${at}`, unit: "req/s", values: { ours: group.rate } });
+  report.add({
+    name: `SendMessage ÷ raw one-insert ceiling, ${at}`,
+    unit: "share",
+    values: { ours: servers.ours && servers.ours.rate / ceiling.rate },
+    target: crowded && { text: "≥ 0.5, aim 0.8", holds: ({ ours }) => ours >= 0.5 },
+  });
+}

@@ -1,0 +1,112 @@
+// The built Worker in the local runtime, without the development proxy: for speed at home, for the benches
+// and for the process tests. All state is on disk, so a killed process loses nothing that was acknowledged.
+
+import "./quiet.ts";
+import { readdirSync } from "node:fs";
+import { extname, join } from "node:path";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { unstable_getMiniflareWorkerOptions } from "wrangler";
+import { buildWorker } from "./build.ts";
+import { Refusal } from "./command.ts";
+import { startCron } from "./cron.ts";
+import { applyMigrations } from "./migrations.ts";
+import { type Project, readProject } from "./project.ts";
+import { HOST, requireFreePort } from "./settings.ts";
+import { printWorkerLog } from "./worker-log.ts";
+
+export type ServeOptions = {
+  /** 0 (default) lets the system choose. */
+  port?: number;
+  /** Where objects, D1 and workflows are kept; an absolute path. */
+  stateDir: string;
+  /** Overrides of the vars in wrangler.toml. */
+  vars?: Record<string, string>;
+  /** A folder made by `buildWorker`; absent: built where the sources have changed. */
+  build?: string;
+  /** How often the cron trigger is fired; default 60. */
+  cronSeconds?: number;
+};
+
+/** A running server; its `url` has no trailing slash. */
+export type LocalServer = { url: string; close(): Promise<void> };
+
+/** Serves on the loopback address; resolves when `GET /health` answers. */
+export async function serve(options: ServeOptions): Promise<LocalServer> {
+  const project = readProject();
+  const build = options.build ?? (await buildWorker());
+  const port = options.port ?? 0;
+  if (port !== 0) await requireFreePort(port);
+  const runtime = new Miniflare(runtimeOptions(project, options, build, port));
+  try {
+    const url = (await runtime.ready).origin;
+    await applyMigrations(runtime, project);
+    await requireHealth(url);
+    const worker = await runtime.getWorker();
+    const stopCron = startCron(() => worker.scheduled({ cron: "* * * * *" }), options.cronSeconds ?? 60);
+    return {
+      url,
+      async close() {
+        stopCron();
+        await runtime.dispose();
+      },
+    };
+  } catch (error) {
+    await runtime.dispose();
+    throw error;
+  }
+}
+
+function runtimeOptions(project: Project, options: ServeOptions, build: string, port: number) {
+  const { workerOptions, externalWorkers } = unstable_getMiniflareWorkerOptions(project);
+  const { modulesRules: _bundlersOwn, ...bindings } = workerOptions;
+  return convertV4MiniflareOptions({
+    host: HOST,
+    port,
+    cf: false,
+    telemetry: { enabled: false },
+    resourcePersistencePath: join(options.stateDir, "v3"),
+    log: new Log(LogLevel.ERROR, { prefix: "runtime" }),
+    handleStructuredLogs: printWorkerLog,
+    workers: [
+      {
+        ...bindings,
+        // The state of an object is kept under this name: the same as under wrangler dev.
+        name: project.name ?? "worker",
+        modules: modules(build),
+        modulesRoot: build,
+        bindings: { ...(bindings.bindings as object), ...options.vars },
+      },
+      ...externalWorkers,
+    ],
+  });
+}
+
+const moduleTypes = {
+  ".js": "ESModule",
+  ".txt": "Text",
+  ".html": "Text",
+  ".sql": "Text",
+  ".bin": "Data",
+  ".wasm": "CompiledWasm",
+} as const;
+
+/** The bundle, which has to come first, and whatever wrangler left beside it. */
+function modules(build: string) {
+  const names = readdirSync(build).filter((name) => name !== "index.js");
+  return ["index.js", ...names].flatMap((name) => {
+    const type = moduleTypes[extname(name) as keyof typeof moduleTypes];
+    return type === undefined ? [] : [{ type, path: join(build, name) }];
+  });
+}
+
+/** Refuses a server that does not answer well; why it does not is in its own log, printed before. */
+export async function requireHealth(url: string): Promise<void> {
+  const status = await fetch(`${url}/health`).then(
+    async (response) => {
+      await response.arrayBuffer();
+      return response.status;
+    },
+    () => "nothing",
+  );
+  if (status !== 200) throw new Refusal(`The server does not start: GET /health answered ${status}.`);
+}

@@ -1,0 +1,77 @@
+// `npm start`: the Worker from its sources under wrangler's development server, which reloads it when a file
+// changes. Run in this process and not as a command, so that nothing is left behind when it ends.
+
+import "./quiet.ts";
+import { join } from "node:path";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { unstable_getMiniflareWorkerOptions, unstable_startWorker } from "wrangler";
+import { closeOnSignal, command, Refusal } from "./command.ts";
+import { startCron } from "./cron.ts";
+import { requireHealth } from "./local-server.ts";
+import { applyMigrations } from "./migrations.ts";
+import { type Project, readProject } from "./project.ts";
+import { HOST, readSettings, requireFreePort, type Settings } from "./settings.ts";
+import { printWorkerLog } from "./worker-log.ts";
+
+command(async () => {
+  const project = readProject();
+  const settings = readSettings(project, process.env);
+  if (settings.port !== 0) await requireFreePort(settings.port);
+  await migrate(project, settings.stateDir);
+  const worker = await startWorker(project, settings);
+  closeOnSignal(() => worker.dispose());
+  await worker.ready;
+  const url = (await worker.url).origin;
+  await requireHealth(url);
+  startCron(() => fetch(`${url}/cdn-cgi/local/scheduled`), settings.cronSeconds);
+  console.log(`Ready on ${url}\n\nTry it:\n\n${example(url)}\n\nStop with Ctrl-C.`);
+});
+
+async function startWorker(project: Project, { port, stateDir, vars }: Settings) {
+  try {
+    return await unstable_startWorker({
+      config: project.configPath,
+      env: "",
+      bindings: Object.fromEntries(
+        Object.entries(vars).map(([name, value]) => [name, { type: "plain_text", value }]),
+      ),
+      dev: {
+        remote: false,
+        watch: true,
+        logLevel: "error",
+        server: { hostname: HOST, port },
+        inspector: false,
+        persist: stateDir,
+        structuredLogsHandler: printWorkerLog,
+      },
+    });
+  } catch (error) {
+    const { cause } = error as Error;
+    throw new Refusal(`The Worker does not start: ${cause instanceof Error ? cause.message : error}`);
+  }
+}
+
+async function migrate(project: Project, stateDir: string): Promise<void> {
+  const { d1Databases } = unstable_getMiniflareWorkerOptions(project).workerOptions;
+  const runtime = new Miniflare(
+    convertV4MiniflareOptions({
+      modules: true,
+      script: "",
+      cf: false,
+      telemetry: { enabled: false },
+      resourcePersistencePath: join(stateDir, "v3"),
+      d1Databases: d1Databases as Record<string, { id: string }>,
+    }),
+  );
+  try {
+    await applyMigrations(runtime, project);
+  } finally {
+    await runtime.dispose();
+  }
+}
+
+function example(url: string): string {
+  const message = { messageId: "1", role: "ROLE_USER", parts: [{ text: "Hello" }] };
+  const body = { jsonrpc: "2.0", id: 1, method: "SendStreamingMessage", params: { message } };
+  return `curl -N ${url}/ -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
+}

@@ -1,0 +1,192 @@
+// All that an agent author reads. An agent is one async function over a small context:
+//
+//   export const greeter = defineAgent({
+//     name: "greeter",
+//     description: "Says hello.",
+//     skills: [{ id: "greet", name: "Greet", description: "Greets by name.", tags: ["demo"] }],
+//     async run(task) {
+//       await task.working("Thinking");
+//       await task.artifact({ name: "greeting", parts: [{ text: `Hello, ${task.input.text}` }] });
+//     },
+//   });
+//
+// A quick agent's `run` is called once per message, inside the task's home. If the process dies under it,
+// it is run again from its start, at most three times in all: what it emitted before is recognised and not
+// repeated, so it should emit the same again for the same input. A durable agent runs on a Workflow, where
+// each step is journaled and none that finished is run again.
+
+import type { AgentSkill } from "../protocol/agent-card.ts";
+import type { Message } from "../protocol/message.ts";
+import type { Part } from "../protocol/part.ts";
+import type { JsonObject } from "../protocol/struct.ts";
+
+/** Text for a message, or its parts. */
+export type Content = string | Part[];
+
+export type ArtifactInput = {
+  /** Default: `artifact-<n>`, n counting this task's emissions. The same id again replaces or, with `append`, extends it. */
+  artifactId?: string;
+  name?: string;
+  description?: string;
+  parts: Part[];
+  /** Adds `parts` to the artifact of the same id (default false: replaces it). */
+  append?: boolean;
+  /** Tells subscribers that no further chunk follows. */
+  lastChunk?: boolean;
+  metadata?: JsonObject;
+};
+
+export type Input = {
+  /** The text parts of the message, joined by newlines. */
+  text: string;
+  message: Message;
+};
+
+/** Values kept for the conversation (agent and contextId). Written together with the end of the turn. */
+export type Memory = {
+  get(key: string): unknown;
+  set(key: string, value: unknown): void;
+};
+
+/** Ends the turn. Nothing an agent emits after it is kept. */
+type Ending = Promise<void>;
+
+type Emissions = {
+  /** TASK_STATE_WORKING, with an optional progress message. */
+  working(content?: Content): Promise<void>;
+  artifact(artifact: ArtifactInput): Promise<void>;
+  /** The default when `run` returns without an ending. */
+  complete(content?: Content): Ending;
+  fail(content: Content): Ending;
+  reject(content?: Content): Ending;
+  /** Leaves the task waiting for the next message, which starts a new turn. */
+  inputRequired(content: Content): Ending;
+  authRequired(content: Content): Ending;
+};
+
+type Common = Emissions & {
+  readonly id: string;
+  readonly contextId: string;
+  /** The message that started this turn. */
+  readonly input: Input;
+  /** Earlier and present messages of this task, oldest first; the last one is `input.message`. */
+  readonly history: readonly Message[];
+  readonly memory: Memory;
+  /** Whether a webhook hears of this task, and whether its endpoint proved that it wants to. */
+  readonly notifications: { readonly configured: boolean; readonly validated: boolean };
+  /** Settings an operator may change: how long one step of the demonstration job takes. */
+  readonly stepMs: number;
+};
+
+/** What a quick agent's `run` gets. */
+export type QuickTask = Common & {
+  readonly durable: false;
+  /** Aborts when the task is canceled or the turn has lasted too long. */
+  readonly signal: AbortSignal;
+  /**
+   * Answers with a Message. As the first act it makes no task at all; after any other act it completes the
+   * task with this message.
+   */
+  reply(content: Content): Ending;
+};
+
+/** What a durable agent's `run` gets. */
+export type DurableTask = Common & {
+  readonly durable: true;
+  /** Runs `fn` once; its (JSON) value is kept and `fn` is retried when it throws. Names are unique in a turn. */
+  step<T>(name: string, fn: () => Promise<T>): Promise<T>;
+  /** Sleeps in milliseconds, at no cost, across restarts. */
+  sleep(ms: number): Promise<void>;
+  /** Asks (TASK_STATE_INPUT_REQUIRED) and waits, for as long as it takes, for the next message of this task. */
+  ask(content: Content): Promise<Input>;
+  /** Asks for an authorization (TASK_STATE_AUTH_REQUIRED) and waits for the next message. */
+  askAuth(content: Content): Promise<Input>;
+};
+
+export type TaskContext = QuickTask | DurableTask;
+
+type Definition = {
+  /** The agent's A2A tenant and path: lower-case letters, digits and hyphens. */
+  name: string;
+  /** The name on its card; default: `name`. */
+  title?: string;
+  description: string;
+  version?: string;
+  skills: AgentSkill[];
+  /** Skills that only the extended card shows. Without them the agent has no extended card. */
+  extendedSkills?: AgentSkill[];
+  /** Media types of message parts it takes; default text/plain. "*\/*" takes any. */
+  inputModes?: string[];
+  outputModes?: string[];
+  /** Never registered in production. */
+  developmentOnly?: boolean;
+};
+
+export type QuickDefinition = Definition & {
+  durable?: false;
+  run(task: QuickTask): Promise<void>;
+};
+
+export type DurableDefinition = Definition & {
+  durable: true;
+  run(task: DurableTask): Promise<void>;
+};
+
+/** Decides per turn, by the message that starts it; `run` narrows by `task.durable`. */
+export type MixedDefinition = Definition & {
+  durable: (input: Input) => boolean;
+  run(task: TaskContext): Promise<void>;
+};
+
+export type AgentDefinition = QuickDefinition | DurableDefinition | MixedDefinition;
+
+/** An agent as the server uses it: its defaults filled in. */
+export type Agent = Readonly<{
+  name: string;
+  title: string;
+  description: string;
+  version: string;
+  skills: readonly AgentSkill[];
+  extendedSkills: readonly AgentSkill[];
+  inputModes: readonly string[];
+  outputModes: readonly string[];
+  developmentOnly: boolean;
+  /** Whether the turn that `input` starts runs on a Workflow. */
+  isDurable(input: Input): boolean;
+  run(task: TaskContext): Promise<void>;
+}>;
+
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
+
+/** Paths of the server itself, which an agent's name would hide. */
+const RESERVED = new Set(["health", "ready", "metrics", "admin", "rpc", "ws", "tasks", "v1", "a2a"]);
+
+/** Checks a definition and fills in its defaults. Throws on a name that cannot be a path. */
+export function defineAgent(definition: AgentDefinition): Agent {
+  const { name, durable = false } = definition;
+  if (!NAME.test(name)) throw new Error(`agent name ${JSON.stringify(name)} must match ${NAME}`);
+  if (RESERVED.has(name)) throw new Error(`agent name ${JSON.stringify(name)} is a path of the server`);
+  if (definition.skills.length === 0) throw new Error(`agent ${name} needs at least one skill`);
+  return Object.freeze({
+    name,
+    title: definition.title ?? name,
+    description: definition.description,
+    version: definition.version ?? "1.0.0",
+    skills: definition.skills,
+    extendedSkills: definition.extendedSkills ?? [],
+    inputModes: definition.inputModes ?? ["text/plain"],
+    outputModes: definition.outputModes ?? ["text/plain"],
+    developmentOnly: definition.developmentOnly ?? false,
+    isDurable: typeof durable === "function" ? durable : () => durable,
+    // Each definition's `run` takes the kind of task its `durable` asks for.
+    run: definition.run as Agent["run"],
+  });
+}
+
+/** The input of a turn, from its message. */
+export function toInput(message: Message): Input {
+  const texts = message.parts.flatMap((part) =>
+    "text" in part && part.text !== undefined ? [part.text] : [],
+  );
+  return { text: texts.join("\n"), message };
+}

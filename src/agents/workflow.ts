@@ -1,0 +1,227 @@
+// AgentWorkflow: a durable turn of an agent, as an instance of a Cloudflare Workflow.
+//
+// The platform runs `run` again from its start whenever the instance wakes, and answers finished steps from
+// its journal. So everything that leaves here is a step with a name that follows from its place in `run`, and
+// the home takes each report once, by that name: what happens between a report and the end of its step may
+// be repeated without harm.
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { WorkflowEntrypoint, type WorkflowEvent, type WorkflowStep } from "cloudflare:workers";
+import { loadConfig } from "../config.ts";
+import type { Message } from "../protocol/message.ts";
+import { isTerminal, type TaskState } from "../protocol/state.ts";
+import { log } from "../telemetry/log.ts";
+import { type Agent, type Content, type DurableTask, type Input, toInput } from "./agent.ts";
+import { type Emission, toAgentMessage, toArtifactEmission } from "./emissions.ts";
+import { createRegistry } from "./registry.ts";
+
+/** What an instance is created with. */
+export type JobParams = {
+  /** The Durable Object id of the task's home. */
+  home: string;
+  task: string;
+  /** The id of the instance, which the home trusts as long as it is the task's present one. */
+  job: string;
+  agent: string;
+};
+
+/** What a durable turn begins with. */
+export type JobStart = {
+  contextId: string;
+  turnSeq: number;
+  /** The message that began the turn, and its row in the journal. */
+  input: Message;
+  turnInput: number;
+  /** Messages up to the beginning of the turn. */
+  history: Message[];
+  memory: Record<string, unknown>;
+};
+
+export type JobReport = {
+  /** The emission's name in its turn; a second report of the same name is ignored. */
+  key: string;
+  emission: Emission;
+  /** Ends the turn, whatever state it leaves the task in. */
+  ending: boolean;
+  memory?: Record<string, unknown>;
+};
+
+/** The home, as a job sees it. `job` authorizes each call. */
+export type JobHome = {
+  jobStart(task: string, job: string): Promise<JobStart | null>;
+  jobReport(task: string, job: string, report: JobReport): Promise<boolean>;
+  jobAnswer(task: string, job: string, after: number): Promise<{ seq: number; over: boolean }>;
+  jobMessage(task: string, job: string, seq: number): Promise<Message | null>;
+};
+
+/** Thrown through an agent's `run` when its task has ended without it. */
+class TaskOver extends Error {}
+
+/** A home that is being restarted is back within seconds. */
+const RETRY = { retries: { limit: 10, delay: "1 second", backoff: "exponential" }, timeout: "30 seconds" } as const;
+/** A step of the agent's own: it may take long, and what fails may be down for a while. */
+const AGENT_RETRY = { retries: { limit: 5, delay: "2 seconds", backoff: "exponential" }, timeout: "30 minutes" } as const;
+
+export class AgentWorkflow extends WorkflowEntrypoint<Env, JobParams> {
+  override async run(event: Readonly<WorkflowEvent<JobParams>>, step: WorkflowStep): Promise<void> {
+    const { home: id, task, job, agent: name } = event.payload;
+    const config = loadConfig(this.env);
+    if (!config.ok) throw new Error(config.error.join("; "));
+    const agents = createRegistry(config.value);
+    const agent = agents.ok ? agents.value.get(name) : undefined;
+    if (!agent) throw new Error(`agent ${name} is not served`);
+    const homes = this.env.HOMES;
+    const home = homes.get(homes.idFromString(id)) as unknown as JobHome;
+    const start = await untilReached(() => home.jobStart(task, job));
+    if (!start) return;
+    const turn = new DurableTurn({ home, step, task, job, start, agent, stepMs: config.value.stepMs });
+    await turn.run();
+  }
+}
+
+/** Calls the home outside of a step, for what is too large for a step's result, until it answers. */
+async function untilReached<T>(call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (attempt === 5) throw error;
+      await scheduler.wait(200 * 2 ** attempt);
+    }
+  }
+}
+
+type TurnOptions = {
+  home: JobHome;
+  step: WorkflowStep;
+  task: string;
+  job: string;
+  start: JobStart;
+  agent: Agent;
+  stepMs: number;
+};
+
+class DurableTurn {
+  readonly #options: TurnOptions;
+  /** Names what is emitted: outside of steps by its place in the turn, inside by its place in the step. */
+  readonly #insideStep = new AsyncLocalStorage<{ name: string; count: number }>();
+  #memory: Record<string, unknown>;
+  #memoryChanged = false;
+  #count = 0;
+  #answered: number;
+  #ended = false;
+
+  constructor(options: TurnOptions) {
+    this.#options = options;
+    this.#memory = options.start.memory;
+    this.#answered = options.start.turnInput;
+  }
+
+  async run(): Promise<void> {
+    const { agent, task } = this.#options;
+    try {
+      await agent.run(this.#context());
+      if (!this.#ended) await this.#status("TASK_STATE_COMPLETED", undefined, true);
+    } catch (error) {
+      if (error instanceof TaskOver || this.#ended) return;
+      log("error", "agent threw", { agent: agent.name, taskId: task, error });
+      const reason =
+        error instanceof TypeError && error.message.startsWith("parts")
+          ? `The agent emitted an invalid event: ${error.message}.`
+          : "The agent failed with an internal error.";
+      await this.#status("TASK_STATE_FAILED", reason, true).catch((failure: unknown) => {
+        if (!(failure instanceof TaskOver)) throw failure;
+      });
+    }
+  }
+
+  #context(): DurableTask {
+    const { start, step, task, stepMs } = this.#options;
+    const memory = this.#memory;
+    const ending = (state: TaskState) => (content?: Content) => this.#status(state, content, true);
+    return {
+      durable: true,
+      id: task,
+      contextId: start.contextId,
+      input: toInput(start.input),
+      history: start.history,
+      memory: {
+        get: (key) => (Object.hasOwn(memory, key) ? memory[key] : undefined),
+        set: (key, value) => {
+          memory[key] = value;
+          this.#memoryChanged = true;
+        },
+      },
+      notifications: { configured: false, validated: false },
+      stepMs,
+      working: (content) => this.#status("TASK_STATE_WORKING", content, false),
+      complete: ending("TASK_STATE_COMPLETED"),
+      fail: ending("TASK_STATE_FAILED"),
+      reject: ending("TASK_STATE_REJECTED"),
+      inputRequired: ending("TASK_STATE_INPUT_REQUIRED"),
+      authRequired: ending("TASK_STATE_AUTH_REQUIRED"),
+      artifact: (artifact) => {
+        const key = this.#nextKey();
+        return this.#report(key, toArtifactEmission(artifact, `artifact-${start.turnSeq}-${key}`), false);
+      },
+      step: (name, fn) => this.#step(name, fn),
+      sleep: (ms) => step.sleep(`sleep ${++this.#count}`, ms),
+      ask: (content) => this.#ask("TASK_STATE_INPUT_REQUIRED", content),
+      askAuth: (content) => this.#ask("TASK_STATE_AUTH_REQUIRED", content),
+    };
+  }
+
+  #step<T>(name: string, fn: () => Promise<T>): Promise<T> {
+    // The platform asks for a serializable type; what an agent's step returns is its author's business.
+    const callback = () => this.#insideStep.run({ name, count: 0 }, fn) as Promise<Rpc.Serializable<T>>;
+    return this.#options.step.do(`step: ${name}`, AGENT_RETRY, callback) as Promise<T>;
+  }
+
+  async #ask(state: "TASK_STATE_INPUT_REQUIRED" | "TASK_STATE_AUTH_REQUIRED", content: Content): Promise<Input> {
+    const { home, step, task, job } = this.#options;
+    await this.#status(state, content, false);
+    const place = ++this.#count;
+    for (let look = 1; ; look++) {
+      const answer = await step.do(`answer ${place}.${look}`, RETRY, () => home.jobAnswer(task, job, this.#answered));
+      if (answer.over) throw new TaskOver();
+      if (answer.seq > 0) {
+        this.#answered = answer.seq;
+        const message = await untilReached(() => home.jobMessage(task, job, answer.seq));
+        if (!message) throw new TaskOver();
+        return toInput(message);
+      }
+      // The event only says "look again"; without one we look once a day.
+      await step.waitForEvent(`message ${place}.${look}`, { type: "message", timeout: "1 day" }).catch(() => {});
+    }
+  }
+
+  #status(state: TaskState, content: Content | undefined, ending: boolean): Promise<void> {
+    const { start, task } = this.#options;
+    const key = this.#nextKey();
+    const ids = { id: task, contextId: start.contextId };
+    const message = content === undefined ? undefined : toAgentMessage(ids, `${task}-${start.turnSeq}-${key}`, content);
+    return this.#report(key, { kind: "status", state, ...(message && { message }) }, ending);
+  }
+
+  #nextKey(): string {
+    const inside = this.#insideStep.getStore();
+    return inside ? `${inside.name}.${++inside.count}` : `${++this.#count}`;
+  }
+
+  async #report(key: string, emission: Emission, ending: boolean): Promise<void> {
+    const { home, step, task, job } = this.#options;
+    if (this.#ended) return;
+    const isEnd = ending || (emission.kind === "status" && isTerminal(emission.state));
+    if (isEnd) this.#ended = true;
+    const report: JobReport = {
+      key,
+      emission,
+      ending: isEnd,
+      ...(isEnd && this.#memoryChanged && { memory: this.#memory }),
+    };
+    const send = () => home.jobReport(task, job, report);
+    // Inside a step the step itself is what is repeated.
+    const taken = this.#insideStep.getStore() ? await send() : await step.do(`report ${key}`, RETRY, send);
+    if (!taken) throw new TaskOver();
+  }
+}

@@ -1,0 +1,132 @@
+// The HTTP side, top to bottom: what every request passes, then every path there is.
+//
+// The transports ask for the caller themselves, because a refusal has the form of its transport; the other
+// paths are public.
+
+import { type Context, Hono } from "hono";
+import { A2AError } from "./protocol/errors.ts";
+import { operations } from "./protocol/operations.ts";
+import { log } from "./telemetry/log.ts";
+import { agentAtPath, baseUrl, type Deps } from "./transports/call.ts";
+import { CARD_PATH, serveCard } from "./transports/discovery.ts";
+import { toFailure } from "./transports/failure.ts";
+import { serveIndex } from "./transports/index-page.ts";
+import { handleJsonRpc } from "./transports/jsonrpc/handler.ts";
+import { wrongVerb } from "./transports/rest/errors.ts";
+import { failed, handleRest, toJson } from "./transports/rest/handler.ts";
+import { matchPath } from "./transports/rest/routes.ts";
+
+export type AppDeps = Deps & {
+  /** The state of each thing this server stands on: "ok", or what is wrong with it. */
+  checkReady(): Promise<Record<string, string>>;
+  now(): number;
+};
+
+type Settings = { Variables: { requestId: string } };
+type Ctx = Context<Settings>;
+type Handler = (c: Ctx) => Response | Promise<Response>;
+type Next = () => Promise<void>;
+
+export function createApp(deps: AppDeps): Hono<Settings> {
+  const { config, agents } = deps;
+  let bornAt: number | undefined;
+
+  const index: Handler = (c) => serveIndex(c.req.raw, agents, baseUrl(config, c.req.raw));
+  const health: Handler = (c) => c.json({ status: "ok" }, 200, noStore);
+  const ready: Handler = async (c) => {
+    const checks = await deps.checkReady();
+    const isReady = Object.values(checks).every((state) => state === "ok");
+    return c.json({ status: isReady ? "ok" : "unavailable", checks }, isReady ? 200 : 503, noStore);
+  };
+  const card: Handler = (c) => {
+    bornAt ??= deps.now();
+    const agent = agentAtPath(agents, c.req.param("agent")) ?? agents.default;
+    return serveCard({ request: c.req.raw, agent, config, bornAt });
+  };
+  const jsonRpc: Handler = (c) =>
+    handleJsonRpc(deps, {
+      request: c.req.raw,
+      agentName: c.req.param("agent"),
+      requestId: c.get("requestId"),
+    });
+  const rest = (c: Ctx, next: Next) => {
+    const match = matchPath(new URL(c.req.url).pathname);
+    if (match === undefined) return next();
+    if (match === "malformed") {
+      throw new A2AError("INVALID_REQUEST", { message: "The path is not percent-encoded UTF-8" });
+    }
+    const name = match.verbs.get(c.req.method === "HEAD" ? "GET" : c.req.method);
+    // A HEAD on a stream would open it only to throw it away.
+    if (name === undefined || (c.req.method === "HEAD" && operations[name].streaming)) {
+      agentAtPath(agents, match.tenant);
+      return otherVerb(c, [...match.verbs.keys()]);
+    }
+    return handleRest(deps, { request: c.req.raw, match, name, requestId: c.get("requestId") });
+  };
+
+  const app = new Hono<Settings>();
+  app.use(identify);
+  app.onError((error, c) => failed(c.req.raw, toFailure(error, c.get("requestId"))));
+  app.notFound((c) => failed(c.req.raw, new A2AError("NOT_FOUND").failure));
+
+  serve(app, "/", { GET: index, POST: jsonRpc });
+  serve(app, "/health", { GET: health });
+  serve(app, "/ready", { GET: ready });
+  serve(app, CARD_PATH, { GET: card });
+  serve(app, `/:agent${CARD_PATH}`, { GET: card });
+  // /message:send, /tasks/{id} and so on, at the root and under /{agent}: see protocol/operations.
+  app.all("*", rest);
+  // What is left with one segment can only be an agent.
+  serve(app, "/:agent", { POST: jsonRpc }, (c) => void agentAtPath(agents, c.req.param("agent")));
+  serve(app, "/:agent/", { POST: jsonRpc }, (c) => void agentAtPath(agents, c.req.param("agent")));
+  return app;
+}
+
+/**
+ * The server of a configuration that is wrong: it refuses everything, also /health, so that no deployment is taken
+ * for a working one, and says in the log of each request which setting it is.
+ */
+export function createRefusingApp(problems: readonly string[]): Hono<Settings> {
+  const app = new Hono<Settings>();
+  app.use(identify);
+  app.all("*", (c) => {
+    log("error", "the configuration is invalid, so every request is refused", { problems });
+    return failed(c.req.raw, new A2AError("INTERNAL").failure);
+  });
+  return app;
+}
+
+const noStore = { "cache-control": "no-store" };
+
+/** Serves a path by verb; other verbs are answered with those it has, after `check` has found it to exist. */
+function serve(
+  app: Hono<Settings>,
+  path: string,
+  verbs: Record<string, Handler>,
+  check?: (c: Ctx) => void,
+): void {
+  for (const [verb, handler] of Object.entries(verbs)) app.on(verb, path, handler);
+  app.all(path, (c) => {
+    check?.(c);
+    return otherVerb(c, Object.keys(verbs));
+  });
+}
+
+/** OPTIONS answers what there is; there is no CORS: a page of another site has no business with a caller's tasks. */
+function otherVerb(c: Ctx, verbs: readonly string[]): Response {
+  const allow = [...(verbs.includes("GET") ? ["HEAD"] : []), ...verbs, "OPTIONS"].join(", ");
+  if (c.req.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } });
+  return toJson(c.req.raw, wrongVerb(), 405, { allow });
+}
+
+const SANE_ID = /^[\w.-]{1,64}$/;
+
+/** Gives each request an id, the client's own if it is one that can be written to a log. */
+async function identify(c: Ctx, next: Next): Promise<void> {
+  const given = c.req.header("x-request-id");
+  const requestId = given !== undefined && SANE_ID.test(given) ? given : crypto.randomUUID();
+  c.set("requestId", requestId);
+  await next();
+  c.res.headers.set("x-request-id", requestId);
+  c.res.headers.set("x-content-type-options", "nosniff");
+}

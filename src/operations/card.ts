@@ -1,0 +1,53 @@
+// Agent cards (§4.4.1), built from what an agent's author wrote and what this deployment can do, and
+// GetExtendedAgentCard (§3.1.11).
+
+import type { Agent } from "../agents/agent.ts";
+import type { Config } from "../config.ts";
+import type { AgentCard } from "../protocol/agent-card.ts";
+import { A2AError } from "../protocol/errors.ts";
+import type { Answer, Call, Deps } from "./index.ts";
+
+/** The public card. The default agent's interfaces are the root, every other's its own path. */
+export function agentCard(agent: Agent, config: Config, baseUrl: string): AgentCard {
+  const url = agent.name === config.defaultAgent ? baseUrl : `${baseUrl}/${agent.name}`;
+  const extensions = config.requiredExtensions.map((uri) => ({ uri, required: true }));
+  return {
+    name: agent.title,
+    description: agent.description,
+    version: agent.version,
+    supportedInterfaces: [
+      { url: `${url}/`, protocolBinding: "JSONRPC", protocolVersion: "1.0" },
+      { url, protocolBinding: "HTTP+JSON", protocolVersion: "1.0" },
+    ],
+    capabilities: {
+      streaming: config.streaming,
+      pushNotifications: config.pushNotifications,
+      extendedAgentCard: hasExtendedCard(agent, config),
+      ...(extensions.length > 0 && { extensions }),
+    },
+    ...(config.authMode === "api-key" && {
+      securitySchemes: {
+        bearer: { httpAuthSecurityScheme: { scheme: "Bearer", description: "An API key of this server." } },
+        apiKey: { apiKeySecurityScheme: { location: "header", name: "X-API-Key" } },
+      },
+      securityRequirements: [{ schemes: { bearer: { list: [] } } }, { schemes: { apiKey: { list: [] } } }],
+    }),
+    defaultInputModes: [...agent.inputModes],
+    defaultOutputModes: [...agent.outputModes],
+    skills: [...agent.skills],
+  };
+}
+
+function hasExtendedCard(agent: Agent, config: Config): boolean {
+  return config.extendedCard && agent.extendedSkills.length > 0;
+}
+
+/** The card with the skills that only callers who said who they are may see. */
+export async function getExtendedAgentCard(deps: Deps, { agent, baseUrl }: Call): Promise<Answer> {
+  if (!deps.config.extendedCard) {
+    throw new A2AError("UNSUPPORTED_OPERATION", { message: "This server has no extended agent cards." });
+  }
+  if (agent.extendedSkills.length === 0) throw new A2AError("EXTENDED_AGENT_CARD_NOT_CONFIGURED");
+  const card = agentCard(agent, deps.config, baseUrl);
+  return { kind: "value", value: { ...card, skills: [...agent.skills, ...agent.extendedSkills] } };
+}

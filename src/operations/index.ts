@@ -1,0 +1,87 @@
+// The operations, by name: what every transport calls once it knows the caller, the agent and the params.
+
+import type { Agent } from "../agents/agent.ts";
+import type { Caller } from "../auth/caller.ts";
+import type { Config } from "../config.ts";
+import { A2AError } from "../protocol/errors.ts";
+import { type OperationName, operations } from "../protocol/operations.ts";
+import type * as requests from "../protocol/requests.ts";
+import type { HomeObject } from "../tasks/home.ts";
+import { cancelTask } from "./cancel-task.ts";
+import { getExtendedAgentCard } from "./card.ts";
+import { getTask } from "./get-task.ts";
+import { listTasks } from "./list-tasks.ts";
+import { sendMessage, sendStreamingMessage } from "./send-message.ts";
+import { subscribeToTask } from "./subscribe-to-task.ts";
+
+export type Deps = {
+  config: Config;
+  homes: DurableObjectNamespace<HomeObject>;
+  now(): number;
+};
+
+export type Call<P = unknown> = {
+  caller: Caller;
+  /** Already resolved from the tenant or the path. */
+  agent: Agent;
+  /** Already parsed by the operation's schema. */
+  params: P;
+  /** Where the client reached this server, without trailing slash. */
+  baseUrl: string;
+  /** The A2A extensions activated for this call. */
+  extensions: readonly string[];
+  idempotencyKey?: string;
+  lastEventId?: string;
+};
+
+export type Answer =
+  | { kind: "value"; value: unknown }
+  /** Lines `<seq> <StreamResponse JSON>\n`; the seq of a Message without a task is `-`. */
+  | { kind: "stream"; lines: ReadableStream<Uint8Array> };
+
+type Execute<P> = (deps: Deps, call: Call<P>) => Promise<Answer>;
+
+/** Until webhooks are delivered, the card says so and the four operations refuse (§3.3.2). */
+const noPush: Execute<unknown> = async () => {
+  throw new A2AError("PUSH_NOTIFICATION_NOT_SUPPORTED");
+};
+
+const executors = {
+  SendMessage: sendMessage,
+  SendStreamingMessage: sendStreamingMessage,
+  GetTask: getTask,
+  ListTasks: listTasks,
+  CancelTask: cancelTask,
+  SubscribeToTask: subscribeToTask,
+  CreateTaskPushNotificationConfig: noPush,
+  GetTaskPushNotificationConfig: noPush,
+  ListTaskPushNotificationConfigs: noPush,
+  DeleteTaskPushNotificationConfig: noPush,
+  GetExtendedAgentCard: getExtendedAgentCard,
+} satisfies {
+  SendMessage: Execute<requests.SendMessageRequest>;
+  SendStreamingMessage: Execute<requests.SendMessageRequest>;
+  GetTask: Execute<requests.GetTaskRequest>;
+  ListTasks: Execute<requests.ListTasksRequest>;
+  CancelTask: Execute<requests.CancelTaskRequest>;
+  SubscribeToTask: Execute<requests.SubscribeToTaskRequest>;
+  CreateTaskPushNotificationConfig: Execute<unknown>;
+  GetTaskPushNotificationConfig: Execute<unknown>;
+  ListTaskPushNotificationConfigs: Execute<unknown>;
+  DeleteTaskPushNotificationConfig: Execute<unknown>;
+  GetExtendedAgentCard: Execute<unknown>;
+};
+
+/** Executes an operation for a caller that may. Throws an A2AError for what the caller got wrong. */
+export function execute(deps: Deps, name: OperationName, call: Call): Promise<Answer> {
+  const { scope, streaming } = operations[name];
+  const { scopes } = call.caller;
+  if (scopes !== "all" && !scopes.has(scope)) {
+    throw new A2AError("PERMISSION_DENIED", { metadata: { scope } });
+  }
+  if (streaming && !deps.config.streaming) {
+    throw new A2AError("UNSUPPORTED_OPERATION", { message: "This server does not stream." });
+  }
+  // The params were parsed by the schema that stands beside this executor's name in the table.
+  return (executors[name] as Execute<unknown>)(deps, call);
+}

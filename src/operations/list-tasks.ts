@@ -1,0 +1,90 @@
+// ListTasks (§3.1.4): newest status first. A list asks every shard for a page and merges them; its cursor is
+// the place of the last task in that order, and a fingerprint of the filters it was made with.
+
+import { fromBase64Url, sha256, toBase64Url } from "../lib/bytes.ts";
+import { A2AError } from "../protocol/errors.ts";
+import type { ListTasksRequest } from "../protocol/requests.ts";
+import type { Task } from "../protocol/task.ts";
+import type { ListQuery } from "../tasks/commands.ts";
+import type { Position } from "../tasks/records.ts";
+import { callHome, shardOf } from "./homes.ts";
+import type { Answer, Call, Deps } from "./index.ts";
+
+const DEFAULT_PAGE_SIZE = 50;
+
+export async function listTasks(deps: Deps, { caller, agent, params }: Call<ListTasksRequest>): Promise<Answer> {
+  const { contextId, status, pageSize = DEFAULT_PAGE_SIZE, statusTimestampAfter } = params;
+  const artifacts = params.includeArtifacts ?? false;
+  const filters = await sha256(JSON.stringify([caller.owner, agent.name, contextId, status, statusTimestampAfter]));
+  const fingerprint = filters.slice(0, 16);
+  const query: ListQuery = {
+    agent: agent.name,
+    contextId,
+    state: status,
+    since: statusTimestampAfter === undefined ? undefined : Date.parse(statusTimestampAfter),
+    after: params.pageToken === undefined ? undefined : parseToken(params.pageToken, fingerprint),
+    limit: pageSize + 1,
+    historyLength: params.historyLength,
+    artifacts,
+  };
+  const answers = await Promise.all(
+    shardsOf(contextId, deps.config.homeShards).map((shard) =>
+      callHome(deps, caller.owner, shard, (home) => home.list(query)),
+    ),
+  );
+  const merged = answers.flatMap((answer) => answer.tasks).sort(newestFirst);
+  const tasks = merged.slice(0, pageSize);
+  const last = tasks.at(-1);
+  return {
+    kind: "value",
+    value: {
+      tasks: artifacts ? tasks.map((task) => ({ ...task, artifacts: task.artifacts ?? [] })) : tasks,
+      nextPageToken: last && merged.length > pageSize ? toToken(toPosition(last), fingerprint) : "",
+      pageSize,
+      totalSize: answers.reduce((sum, answer) => sum + answer.total, 0),
+    },
+  };
+}
+
+function shardsOf(contextId: string | undefined, shards: number): number[] {
+  if (contextId === undefined) return Array.from({ length: shards }, (_, shard) => shard);
+  const shard = shardOf(contextId, shards);
+  return shard === undefined ? [] : [shard];
+}
+
+function toPosition(task: Task): Position {
+  return { statusAt: Date.parse(task.status.timestamp ?? ""), id: task.id };
+}
+
+function newestFirst(a: Task, b: Task): number {
+  const [left, right] = [toPosition(a), toPosition(b)];
+  if (left.statusAt !== right.statusAt) return right.statusAt - left.statusAt;
+  return left.id < right.id ? 1 : -1;
+}
+
+function toToken({ statusAt, id }: Position, fingerprint: string): string {
+  return toBase64Url(JSON.stringify([statusAt, id, fingerprint]));
+}
+
+function parseToken(token: string, fingerprint: string): Position {
+  const position = readToken(token);
+  if (!position) throw badToken("was not made by this server");
+  if (position.fingerprint !== fingerprint) throw badToken("was made for a list with other filters");
+  return position;
+}
+
+function readToken(token: string): (Position & { fingerprint: string }) | undefined {
+  try {
+    const parsed: unknown = JSON.parse(fromBase64Url(token) ?? "");
+    if (!Array.isArray(parsed) || parsed.length !== 3) return undefined;
+    const [statusAt, id, fingerprint] = parsed as unknown[];
+    if (!Number.isSafeInteger(statusAt) || typeof id !== "string" || typeof fingerprint !== "string") return undefined;
+    return { statusAt: statusAt as number, id, fingerprint };
+  } catch {
+    return undefined;
+  }
+}
+
+function badToken(description: string): A2AError {
+  return new A2AError("INVALID_PARAMS", { violations: [{ field: "pageToken", description }] });
+}

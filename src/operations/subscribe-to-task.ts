@@ -1,0 +1,17 @@
+// SubscribeToTask (§3.1.6).
+
+import type { SubscribeToTaskRequest } from "../protocol/requests.ts";
+import { callHome, shardOfTask } from "./homes.ts";
+import type { Answer, Call, Deps } from "./index.ts";
+import { orThrow } from "./or-throw.ts";
+
+export async function subscribeToTask(deps: Deps, call: Call<SubscribeToTaskRequest>): Promise<Answer> {
+  const { caller, agent, params, lastEventId } = call;
+  const shard = shardOfTask(params.id, deps.config.homeShards);
+  const query = {
+    agent: agent.name,
+    id: params.id,
+    ...(lastEventId !== undefined && { lastEventId: Number(lastEventId) }),
+  };
+  return { kind: "stream", lines: orThrow(await callHome(deps, caller.owner, shard, (home) => home.subscribe(query))) };
+}

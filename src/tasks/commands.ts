@@ -1,0 +1,50 @@
+// What the Worker asks of a home, as plain data that crosses RPC.
+
+import type { Result } from "../lib/result.ts";
+import type { Failure } from "../protocol/errors.ts";
+import type { Message } from "../protocol/message.ts";
+import type { Task } from "../protocol/task.ts";
+import type { IdempotencyKey } from "./store.ts";
+import type { ListFilter, Position } from "./records.ts";
+
+export type SendCommand = {
+  agent: string;
+  message: Message;
+  /** The id of the task if this message makes one, minted by the Worker so that the call can be repeated. */
+  newTaskId: string;
+  /** The context of a new task. */
+  newContextId: string;
+  returnImmediately: boolean;
+  historyLength?: number | undefined;
+  idempotency?: IdempotencyKey | undefined;
+};
+
+export type SendAnswer = { task: Task } | { message: Message };
+
+export type TaskQuery = { agent: string; id: string };
+
+export type GetQuery = TaskQuery & { historyLength?: number | undefined };
+
+export type SubscribeQuery = TaskQuery & {
+  /** The newest event the subscriber has seen. */
+  lastEventId?: number | undefined;
+};
+
+export type ListQuery = ListFilter & {
+  after?: Position | undefined;
+  limit: number;
+  historyLength?: number | undefined;
+  artifacts: boolean;
+};
+
+export type ListAnswer = { tasks: Task[]; total: number };
+
+/** A home as the Worker sees it. Each call may be made twice with the same effect as once. */
+export type Home = {
+  send(command: SendCommand): Promise<Result<SendAnswer, Failure>>;
+  stream(command: SendCommand): Promise<Result<ReadableStream<Uint8Array>, Failure>>;
+  get(query: GetQuery): Promise<Result<Task, Failure>>;
+  list(query: ListQuery): Promise<ListAnswer>;
+  cancel(query: TaskQuery): Promise<Result<Task, Failure>>;
+  subscribe(query: SubscribeQuery): Promise<Result<ReadableStream<Uint8Array>, Failure>>;
+};

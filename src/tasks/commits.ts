@@ -1,0 +1,51 @@
+// When what was written is on disk, and how writes share a trip to it.
+//
+// Each committed transaction costs one fsync, and the runtime has one thread: under load the fsyncs are the
+// cost, not the rows. So a request that comes while a commit is under way waits for it, and all that came
+// meanwhile then write in the same turn of the event loop, which the runtime commits as one transaction.
+// Each of them writes inside a nested transaction of its own, so that one failure leaves the others alone.
+
+export class Commits {
+  readonly #storage: DurableObjectStorage;
+  #dirty = false;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  /** Runs `write` as one nested transaction: all of it or, if it throws, nothing. */
+  write<T>(write: () => T): T {
+    this.#dirty = true;
+    return this.#storage.transactionSync(write);
+  }
+
+  /** Resolves when a commit under way is done: the moment to write together with others. */
+  async turn(): Promise<void> {
+    if (this.#running) await this.#running;
+  }
+
+  /** Resolves when everything written before the call is on disk. */
+  durable(): Promise<void> {
+    if (this.#running) {
+      // What is under way may have begun before the newest write.
+      if (!this.#dirty) return this.#running;
+      this.#next ??= this.#running.then(() => {
+        this.#next = undefined;
+        return this.#sync();
+      });
+      return this.#next;
+    }
+    return this.#dirty ? this.#sync() : Promise.resolve();
+  }
+
+  #sync(): Promise<void> {
+    this.#dirty = false;
+    const running = this.#storage.sync().finally(() => {
+      if (this.#running === running) this.#running = undefined;
+    });
+    this.#running = running;
+    return running;
+  }
+}

@@ -1,0 +1,67 @@
+// What a home has to see to later, as rows, and the one alarm that wakes it for the earliest of them.
+//
+// The rows are the truth and the alarm only a clock: it is set again after every run, and whatever is
+// overdue is found by its row, however the object was woken.
+
+export type DueKind = "job" | "trim" | "register";
+export type DueItem = { kind: DueKind; key: string; at: number };
+
+export class Due {
+  readonly #storage: DurableObjectStorage;
+  /** When the alarm will ring; undefined: none is set. */
+  #alarmAt: number | undefined;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+  }
+
+  /** Reads the alarm's time; once, when the object starts. */
+  async load(): Promise<void> {
+    this.#alarmAt = (await this.#storage.getAlarm()) ?? undefined;
+  }
+
+  set(kind: DueKind, key: string, at: number): void {
+    this.#storage.sql.exec(
+      "INSERT INTO due VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET at = ?3 WHERE at <> ?3",
+      kind,
+      key,
+      at,
+    );
+    this.ring(at);
+  }
+
+  clear(kind: DueKind, key: string): void {
+    this.#storage.sql.exec("DELETE FROM due WHERE kind = ? AND key = ?", kind, key);
+  }
+
+  /** What is due at `now`, oldest first. */
+  take(now: number, limit: number): DueItem[] {
+    return this.#storage.sql
+      .exec<DueItem>("SELECT kind, key, at FROM due WHERE at <= ? ORDER BY at LIMIT ?", now, limit)
+      .toArray();
+  }
+
+  /** The time of the earliest row of these kinds. */
+  earliest(kinds: readonly DueKind[]): number | undefined {
+    const { at } = this.#storage.sql
+      .exec<{ at: number | null }>(
+        "SELECT MIN(at) AS at FROM due WHERE kind IN (SELECT value FROM json_each(?))",
+        JSON.stringify(kinds),
+      )
+      .one();
+    return at ?? undefined;
+  }
+
+  /** Makes sure that the alarm rings at `at` (ms) or before. */
+  ring(at: number): void {
+    if (this.#alarmAt !== undefined && this.#alarmAt <= at) return;
+    this.#alarmAt = at;
+    // Not awaited: the write is covered by the output gate like any other.
+    void this.#storage.setAlarm(at);
+  }
+
+  /** The alarm has rung: none is set any more. */
+  rang(): void {
+    this.#alarmAt = undefined;
+  }
+}

@@ -1,0 +1,158 @@
+// The journal of a home's tasks in SQL: what was appended, in order, and the task as the fold of it.
+//
+// It is also what subscribers read, so replay and live are the same query. The snapshot of a task is never
+// stored: a task of ten thousand chunks would otherwise be rewritten ten thousand times.
+
+import type { Artifact } from "../protocol/artifact.ts";
+import type { TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from "../protocol/events.ts";
+import type { Message } from "../protocol/message.ts";
+import type { Task } from "../protocol/task.ts";
+import type { Entry, EntryKind, TaskRecord } from "./machine.ts";
+
+/** A row holds at most 2 MB; a UTF-16 unit takes at most 3 bytes of UTF-8. */
+const PIECE_UNITS = 500_000;
+
+/** SQLite takes 100 bound parameters a statement here: 24 rows of four, and the task. */
+const ROWS_PER_INSERT = 24;
+
+type Row = { seq: number; kind: EntryKind; body: string };
+
+export type View = {
+  /** Newest messages to return; undefined: all; 0: no `history` member. */
+  historyLength?: number | undefined;
+  artifacts: boolean;
+};
+
+export class Journal {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  append(task: string, entries: readonly Entry[]): void {
+    const rows = entries.flatMap(toPieces);
+    for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
+      const batch = rows.slice(start, start + ROWS_PER_INSERT);
+      const values = batch.map(() => "(?1, ?, ?, ?, ?)").join(", ");
+      const bindings = batch.flatMap((row) => [row.seq, row.piece, row.kind, row.body]);
+      this.#sql.exec(`INSERT INTO journal (task, seq, piece, kind, body) VALUES ${values}`, task, ...bindings);
+    }
+  }
+
+  /** Rows after `afterSeq` in order, until `maxUnits` of text have been read (the last row may exceed it). */
+  read(task: string, afterSeq: number, maxUnits = Number.POSITIVE_INFINITY): Entry[] {
+    const cursor = this.#sql.exec<Row>(
+      "SELECT seq, kind, body FROM journal WHERE task = ? AND seq > ? ORDER BY seq, piece",
+      task,
+      afterSeq,
+    );
+    return collect(cursor, maxUnits);
+  }
+
+  /** The task as a client sees it now. */
+  toTask(record: TaskRecord, view: View): Task {
+    return toTask(record, this.#rowsFor(record, view), view);
+  }
+
+  delete(task: string): void {
+    this.#sql.exec("DELETE FROM journal WHERE task = ?", task);
+  }
+
+  #rowsFor(record: TaskRecord, view: View): Entry[] {
+    if (view.artifacts) return this.read(record.id, 0);
+    if (view.historyLength === 0) {
+      // Only the present status is needed.
+      const cursor = this.#sql.exec<Row>(
+        "SELECT seq, kind, body FROM journal WHERE task = ? AND seq = ? ORDER BY piece",
+        record.id,
+        record.statusSeq,
+      );
+      return collect(cursor, Number.POSITIVE_INFINITY);
+    }
+    const cursor = this.#sql.exec<Row>(
+      "SELECT seq, kind, body FROM journal WHERE task = ? AND kind <> 'artifact' ORDER BY seq, piece",
+      record.id,
+    );
+    return collect(cursor, Number.POSITIVE_INFINITY);
+  }
+}
+
+function collect(rows: Iterable<Row>, maxUnits: number): Entry[] {
+  const entries: Entry[] = [];
+  let units = 0;
+  for (const row of rows) {
+    const last = entries.at(-1);
+    if (last?.seq === row.seq) {
+      last.body += row.body;
+    } else {
+      if (units >= maxUnits) break;
+      entries.push({ seq: row.seq, kind: row.kind, body: row.body });
+    }
+    units += row.body.length;
+  }
+  return entries;
+}
+
+function toPieces(entry: Entry): { seq: number; piece: number; kind: EntryKind; body: string }[] {
+  const { seq, kind, body } = entry;
+  if (body.length <= PIECE_UNITS) return [{ seq, piece: 0, kind, body }];
+  const pieces = [];
+  let start = 0;
+  while (start < body.length) {
+    let end = Math.min(start + PIECE_UNITS, body.length);
+    // A surrogate pair is not cut: each half alone would be stored as U+FFFD.
+    const unit = body.charCodeAt(end - 1);
+    if (end < body.length && unit >= 0xd800 && unit <= 0xdbff) end -= 1;
+    pieces.push({ seq, piece: pieces.length, kind, body: body.slice(start, end) });
+    start = end;
+  }
+  return pieces;
+}
+
+/** Folds journal rows into the task. */
+export function toTask(record: TaskRecord, entries: readonly Entry[], view: View): Task {
+  let status: Task["status"] = { state: record.state, timestamp: new Date(record.statusAt).toISOString() };
+  const history: Message[] = [];
+  for (const entry of withoutReplaced(entries)) {
+    if (entry.kind === "message") history.push(JSON.parse(entry.body));
+    if (entry.kind !== "status") continue;
+    const { statusUpdate } = JSON.parse(entry.body) as { statusUpdate: TaskStatusUpdateEvent };
+    if (statusUpdate.status.message) history.push(statusUpdate.status.message);
+    if (entry.seq === record.statusSeq) status = statusUpdate.status;
+  }
+  const task: Task = { id: record.id, contextId: record.contextId, status };
+  if (view.artifacts) {
+    const artifacts = toArtifacts(entries);
+    if (artifacts.length > 0) task.artifacts = artifacts;
+  }
+  const { historyLength } = view;
+  const kept = historyLength === undefined ? history : historyLength === 0 ? [] : history.slice(-historyLength);
+  if (kept.length > 0) task.history = kept;
+  return task;
+}
+
+/** The artifacts that the rows make, in the order of their first appearance. */
+export function toArtifacts(entries: readonly Entry[]): Artifact[] {
+  const artifacts = new Map<string, Artifact>();
+  for (const entry of withoutReplaced(entries)) {
+    if (entry.kind !== "artifact") continue;
+    const { artifactUpdate } = JSON.parse(entry.body) as { artifactUpdate: TaskArtifactUpdateEvent };
+    const { artifact, append } = artifactUpdate;
+    const known = artifacts.get(artifact.artifactId);
+    if (append && known) known.parts.push(...artifact.parts);
+    else artifacts.set(artifact.artifactId, artifact);
+  }
+  return [...artifacts.values()];
+}
+
+/** Leaves out what a run of a turn emitted after the point from which another run replaced it. */
+function withoutReplaced(entries: readonly Entry[]): readonly Entry[] {
+  const restarts = entries
+    .filter((entry) => entry.kind === "restart")
+    .map((entry) => ({ from: (JSON.parse(entry.body) as { from: number }).from, until: entry.seq }));
+  if (restarts.length === 0) return entries;
+  return entries.filter(
+    ({ seq, kind }) => kind === "message" || !restarts.some(({ from, until }) => seq >= from && seq <= until),
+  );
+}

@@ -1,0 +1,168 @@
+// The database of a home, as one thing: a change of a task is written here, in one transaction, and whoever
+// waits for news of that task is woken when it is on disk.
+
+import { err, ok, type Result } from "../lib/result.ts";
+import { type Failure, failure } from "../protocol/errors.ts";
+import type { Message } from "../protocol/message.ts";
+import { Commits } from "./commits.ts";
+import { Due } from "./due.ts";
+import { Journal } from "./journal.ts";
+import type { Entry, TaskRecord } from "./machine.ts";
+import { Records } from "./records.ts";
+import { migrate, schemaVersion } from "./schema.ts";
+import { Signals } from "./signals.ts";
+
+export const DAY_MS = 86_400_000;
+/** How long the answer to an Idempotency-Key is kept. */
+const KEY_LIFETIME_MS = DAY_MS;
+
+export type Change = {
+  /** The task as it is stored; undefined: it is new. */
+  before: TaskRecord | undefined;
+  after: TaskRecord;
+  entries: readonly Entry[];
+  /** The conversation's memory, if the change ends a turn that set some. */
+  memory?: Record<string, unknown>;
+  /** Anything else that belongs into the same transaction. */
+  companion?: () => void;
+};
+
+export type IdempotencyKey = { key: string; fingerprint: string };
+/** What a request with this key was answered with. */
+export type Replay = { task: string } | { message: Message };
+
+export class Store {
+  readonly records: Records;
+  readonly journal: Journal;
+  readonly due: Due;
+  readonly commits: Commits;
+  readonly signals = new Signals();
+  readonly #storage: DurableObjectStorage;
+  #exists: boolean;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    this.records = new Records(storage.sql);
+    this.journal = new Journal(storage.sql);
+    this.due = new Due(storage);
+    this.commits = new Commits(storage);
+    this.#exists = schemaVersion(storage.sql) > 0;
+    if (this.#exists) migrate(storage);
+  }
+
+  /** Whether anything was ever written here. */
+  get exists(): boolean {
+    return this.#exists;
+  }
+
+  get databaseBytes(): number {
+    return this.#storage.sql.databaseSize;
+  }
+
+  /** Runs `write` in one transaction, on a database that has its schema. */
+  write<T>(write: () => T): T {
+    if (!this.#exists) {
+      migrate(this.#storage);
+      this.#exists = true;
+      const now = Date.now();
+      this.due.set("register", "", now);
+      this.due.set("trim", "", now + DAY_MS);
+    }
+    try {
+      return this.commits.write(write);
+    } catch (error) {
+      this.records.forgetCounts();
+      throw error;
+    }
+  }
+
+  save(change: Change): void {
+    const { before, after, entries, memory, companion } = change;
+    this.write(() => {
+      this.records.save(before, after);
+      if (entries.length > 0) this.journal.append(after.id, entries);
+      if (memory) this.saveMemory(after.agent, after.contextId, memory, after.statusAt);
+      companion?.();
+    });
+    void this.#announce(after.id);
+  }
+
+  async #announce(task: string): Promise<void> {
+    // Not inside the transaction that is being written.
+    await undefined;
+    await this.commits.durable();
+    this.signals.fire(task);
+  }
+
+  get(id: string): TaskRecord | undefined {
+    return this.#exists ? this.records.get(id) : undefined;
+  }
+
+  /** The answer kept for this key, if there is one; a failure if it was given to another request. */
+  replay(idempotency: IdempotencyKey, now: number): Result<Replay | undefined, Failure> {
+    if (!this.#exists) return ok(undefined);
+    const [row] = this.#storage.sql
+      .exec<{ fingerprint: string; task: string | null; message: string | null }>(
+        "SELECT fingerprint, task, message FROM idempotency WHERE key = ? AND expires_at > ?",
+        idempotency.key,
+        now,
+      )
+      .toArray();
+    if (!row) return ok(undefined);
+    if (row.fingerprint !== idempotency.fingerprint) return err(keyReused());
+    if (row.message !== null) return ok({ message: JSON.parse(row.message) as Message });
+    return ok(row.task === null || !this.records.get(row.task) ? undefined : { task: row.task });
+  }
+
+  saveReplay(idempotency: IdempotencyKey, replay: Replay, now: number): void {
+    this.#storage.sql.exec(
+      "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)",
+      idempotency.key,
+      idempotency.fingerprint,
+      "task" in replay ? replay.task : null,
+      "message" in replay ? JSON.stringify(replay.message) : null,
+      now + KEY_LIFETIME_MS,
+    );
+  }
+
+  loadMemory(agent: string, contextId: string): Record<string, unknown> {
+    if (!this.#exists) return {};
+    const [row] = this.#storage.sql
+      .exec<{ body: string }>("SELECT body FROM memory WHERE agent = ? AND context_id = ?", agent, contextId)
+      .toArray();
+    return row ? (JSON.parse(row.body) as Record<string, unknown>) : {};
+  }
+
+  saveMemory(agent: string, contextId: string, memory: Record<string, unknown>, now: number): void {
+    const body = JSON.stringify(memory);
+    this.#storage.sql.exec("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", agent, contextId, body, now);
+  }
+
+  /** Remembers that a durable turn's report was taken; false if it had been already. */
+  takeReport(task: string, key: string): boolean {
+    return this.#storage.sql.exec("INSERT OR IGNORE INTO reports VALUES (?, ?)", task, key).rowsWritten > 0;
+  }
+
+  /** Deletes at most `limit` tasks that ended before `before` (ms), and keys and memories as old. */
+  trim(before: number, now: number, limit: number): number {
+    return this.write(() => {
+      const expired = this.records.expired(before, limit);
+      for (const record of expired) {
+        this.journal.delete(record.id);
+        this.#storage.sql.exec("DELETE FROM reports WHERE task = ?", record.id);
+        this.records.delete(record);
+      }
+      this.#storage.sql.exec("DELETE FROM idempotency WHERE expires_at <= ?", now);
+      this.#storage.sql.exec("DELETE FROM memory WHERE used_at < ?", before);
+      return expired.length;
+    });
+  }
+}
+
+/** The refusal of an Idempotency-Key that came before with another request. */
+export function keyReused(): Failure {
+  return failure("INVALID_PARAMS", {
+    message: "This Idempotency-Key was used with a different request.",
+    violations: [{ field: "Idempotency-Key", description: "was used with a different request" }],
+  });
+}

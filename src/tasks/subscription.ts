@@ -1,0 +1,85 @@
+// A subscriber: a cursor into a task's journal, as a stream of lines `<seq> <StreamResponse JSON>\n`.
+//
+// Replay and live are one loop that reads what is there and waits for a signal when nothing is, so there is
+// no gap between them, no event twice, and no buffer to bound: a slow reader only has an old cursor.
+
+import type { TaskStatusUpdateEvent } from "../protocol/events.ts";
+import type { Entry } from "./machine.ts";
+
+/** How much is read from the journal at once, in UTF-16 units. */
+const PAGE_UNITS = 65_536;
+
+const encoder = new TextEncoder();
+
+export type Source = {
+  /** The next rows after `seq`, about `maxUnits` of them. */
+  read(seq: number, maxUnits: number): Entry[];
+  /** Whether nothing more will come. Asked right after `read` returned nothing. */
+  isOver(): boolean;
+  /** Whether this stream ends with this status (a SendStreamingMessage at input-required). */
+  endsWith(seq: number, status: TaskStatusUpdateEvent["status"]): boolean;
+  /** Resolves when what was read is on disk: nothing leaves the object before. */
+  durable(): Promise<void>;
+  /** Resolves when there is news. */
+  news(): Promise<void>;
+  /** Called once, when the stream is over, for whatever reason. */
+  closed(): void;
+};
+
+/** The line of one event. */
+export function toLine(seq: number | "-", body: string): string {
+  return `${seq} ${body}\n`;
+}
+
+/** A stream of `first` (lines that are already durable or become so with `source`), then of all after `seq`. */
+export function openSubscription(source: Source, seq: number, first = ""): ReadableStream<Uint8Array> {
+  let cursor = seq;
+  let open = true;
+  let opening = first;
+  const close = () => {
+    if (!open) return;
+    open = false;
+    source.closed();
+  };
+
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      while (open) {
+        const entries = source.read(cursor, PAGE_UNITS);
+        const { lines, last } = toLines(entries, source);
+        // Asked before anything is awaited: what is written from here on is read next time.
+        const over = last !== undefined || (entries.length === 0 && source.isOver());
+        const text = opening + lines;
+        opening = "";
+        cursor = last ?? entries.at(-1)?.seq ?? cursor;
+        if (text !== "") {
+          await source.durable();
+          if (!open) return;
+          controller.enqueue(encoder.encode(text));
+        }
+        if (over) {
+          close();
+          controller.close();
+          return;
+        }
+        if (text !== "") return;
+        if (entries.length === 0) await source.news();
+      }
+    },
+    cancel: close,
+  });
+}
+
+/** The lines of the rows that subscribers see; `last` if one of them ends the stream. */
+function toLines(entries: readonly Entry[], source: Source): { lines: string; last?: number } {
+  let lines = "";
+  for (const { seq, kind, body } of entries) {
+    if (kind !== "status" && kind !== "artifact") continue;
+    lines += toLine(seq, body);
+    if (kind !== "status") continue;
+    const { statusUpdate } = JSON.parse(body) as { statusUpdate: TaskStatusUpdateEvent };
+    if (source.endsWith(seq, statusUpdate.status)) return { lines, last: seq };
+  }
+  return { lines };
+}

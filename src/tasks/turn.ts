@@ -1,0 +1,369 @@
+// One turn of a quick agent: calls its `run` and turns what it emits into journal rows.
+//
+// Emissions are gathered and written together when the turn ends or the agent waits for something real, so
+// that a turn that waits for nothing is one transaction. Nothing at all is stored before the agent's first
+// act, since a `reply` there makes no task.
+//
+// A turn that a dead process left behind is run again from its start. The rows of the earlier run are then
+// expected in the same order; as long as an emission equals the next of them it is skipped. At the first
+// difference the rest of the earlier run is marked as replaced, and each artifact it had touched starts over
+// with `append: false` and all its parts.
+
+import { type Agent, type ArtifactInput, type Content, type Memory, type QuickTask, toInput } from "../agents/agent.ts";
+import { type Emission, toAgentMessage, toArtifactEmission } from "../agents/emissions.ts";
+import type { Artifact } from "../protocol/artifact.ts";
+import type { TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from "../protocol/events.ts";
+import type { Message } from "../protocol/message.ts";
+import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts";
+import { log } from "../telemetry/log.ts";
+import { toArtifacts } from "./journal.ts";
+import { apply, type Entry, restart, type TaskRecord, toEvent, tooLarge } from "./machine.ts";
+import type { Change } from "./store.ts";
+
+/** How long emissions are gathered, in microtasks: enough for an agent's own awaits between two of them. */
+const GATHER_MICROTASKS = 32;
+
+/** What was started by the turn's first act. */
+export type Outcome = { kind: "task" } | { kind: "message"; message: Message };
+
+export type TurnHost = {
+  now(): number;
+  maxTaskBytes: number;
+  stepMs: number;
+  /** Writes a change of the task in one transaction. */
+  save(change: Change): void;
+  loadMemory(agent: string, contextId: string): Record<string, unknown>;
+  saveMemory(agent: string, contextId: string, memory: Record<string, unknown>): void;
+  /** The messages of the task, up to this row of its journal. */
+  loadHistory(record: TaskRecord): Message[];
+  /** The turn is over; it is no longer in charge of its task. */
+  ended(turn: Turn): void;
+};
+
+export type TurnStart = {
+  agent: Agent;
+  host: TurnHost;
+  message: Message;
+  /** The task as the turn begins, and as it is stored (undefined: not yet). */
+  record: TaskRecord;
+  stored: TaskRecord | undefined;
+  /** Rows that belong to the record but are not stored yet: the message that makes a task. */
+  pending: Entry[];
+  /** In a re-run: the whole journal of the task. */
+  journal?: Entry[];
+  /** Written together with the task's first row. */
+  companion?: (() => void) | undefined;
+};
+
+export class Turn {
+  readonly startedAt: number;
+  readonly #agent: Agent;
+  readonly #host: TurnHost;
+  readonly #message: Message;
+  readonly #abort = new AbortController();
+  readonly #outcome = Promise.withResolvers<Outcome>();
+  readonly #earlier: Earlier | undefined;
+  #record: TaskRecord;
+  #stored: TaskRecord | undefined;
+  #pending: Entry[];
+  #companion: (() => void) | undefined;
+  #memory: Record<string, unknown> | undefined;
+  #memoryChanged = false;
+  #ordinal = 0;
+  #gathering = false;
+  #over = false;
+
+  constructor(start: TurnStart) {
+    this.#agent = start.agent;
+    this.#host = start.host;
+    this.#message = start.message;
+    this.#record = start.record;
+    this.#stored = start.stored;
+    this.#pending = start.pending;
+    this.#companion = start.companion;
+    this.#earlier = start.journal && new Earlier(start.journal, start.record.turnSeq);
+    this.startedAt = start.host.now();
+    // A request that has gone does not make its turn's failure an unhandled one.
+    this.#outcome.promise.catch(() => {});
+    if (start.stored) this.#outcome.resolve({ kind: "task" });
+  }
+
+  get taskId(): string {
+    return this.#record.id;
+  }
+
+  /** Settles with the agent's first act. */
+  get outcome(): Promise<Outcome> {
+    return this.#outcome.promise;
+  }
+
+  get record(): TaskRecord {
+    return this.#record;
+  }
+
+  /** Runs the agent; resolves when its `run` has returned, which may be long after the turn has ended. */
+  async run(): Promise<void> {
+    try {
+      await this.#agent.run(this.#context());
+      if (!this.#over) this.#emit({ kind: "status", state: "TASK_STATE_COMPLETED" });
+    } catch (error) {
+      if (this.#over) return;
+      log("error", "agent threw", { agent: this.#agent.name, taskId: this.taskId, error });
+      this.#fail("The agent failed with an internal error.");
+    }
+  }
+
+  /** Makes the task exist, whatever the agent does later. */
+  materialise(): void {
+    if (this.#over || this.#stored) return;
+    this.flush();
+  }
+
+  /** Ends the turn from outside: canceled by its caller, or failed by the watchdog. */
+  stop(state: "TASK_STATE_CANCELED" | "TASK_STATE_FAILED", reason?: string): void {
+    if (this.#over) return;
+    this.#put({ kind: "status", state, ...(reason !== undefined && { message: this.#agentMessage(reason) }) });
+    this.#abort.abort(new DOMException(reason ?? "The task was canceled.", "AbortError"));
+  }
+
+  /** Another message has come while the turn runs: it waits in the journal for the next turn. */
+  receive(step: (record: TaskRecord) => { record: TaskRecord; entry: Entry }): void {
+    const { record, entry } = step(this.#record);
+    this.#record = record;
+    this.#pending.push(entry);
+    this.flush();
+  }
+
+  /** Writes what has been gathered, if the task exists already. */
+  settleWrites(): void {
+    if (this.#stored && !this.#over) this.flush();
+  }
+
+  /** Writes what has been gathered; the task exists from then on. */
+  flush(): void {
+    const unchanged = this.#stored === this.#record && this.#pending.length === 0;
+    const memory = this.#over && this.#memoryChanged ? this.#memory : undefined;
+    if (unchanged && !memory) return;
+    const entries = this.#pending;
+    this.#pending = [];
+    try {
+      this.#host.save({
+        before: this.#stored,
+        after: this.#record,
+        entries,
+        ...(memory && { memory }),
+        ...(this.#companion && { companion: this.#companion }),
+      });
+      this.#companion = undefined;
+    } catch (error) {
+      // The row in the database says that the turn runs: the next start of the object runs it again.
+      this.#over = true;
+      this.#outcome.reject(error);
+      this.#abort.abort();
+      this.#host.ended(this);
+      throw error;
+    }
+    this.#stored = this.#record;
+    this.#outcome.resolve({ kind: "task" });
+  }
+
+  #emit(emission: Emission): void {
+    if (this.#over) {
+      log("warn", "emission after the end of the turn dropped", { agent: this.#agent.name, taskId: this.taskId });
+      return;
+    }
+    const ordinal = this.#ordinal++;
+    if (!this.#earlier) return this.#put(emission);
+    const seen = this.#earlier.next(emission, ordinal, this.#record);
+    if (seen.kind === "known") return;
+    if (seen.kind === "differs") {
+      const { record, entry } = restart(this.#record, seen.from);
+      this.#record = record;
+      this.#pending.push(entry);
+    }
+    this.#put(seen.emission);
+  }
+
+  #put(emission: Emission): void {
+    const step = apply(this.#record, emission, this.#host.now());
+    if (!step) return;
+    const ends = emission.kind === "status" && (isTerminal(emission.state) || isInterrupted(emission.state));
+    if (!ends && step.record.bytes > this.#host.maxTaskBytes) {
+      this.#fail(tooLarge(this.#host.maxTaskBytes));
+      return;
+    }
+    this.#record = ends ? { ...step.record, attempt: 0 } : step.record;
+    this.#pending.push(step.entry);
+    if (!ends) return this.#gather();
+    this.#over = true;
+    this.flush();
+    this.#host.ended(this);
+  }
+
+  #fail(reason: string): void {
+    this.stop("TASK_STATE_FAILED", reason);
+  }
+
+  #gather(): void {
+    if (this.#gathering) return;
+    this.#gathering = true;
+    void this.#flushSoon();
+  }
+
+  async #flushSoon(): Promise<void> {
+    for (let i = 0; i < GATHER_MICROTASKS; i++) await undefined;
+    this.#gathering = false;
+    try {
+      if (!this.#over) this.flush();
+    } catch (error) {
+      log("error", "a turn could not be written", { agent: this.#agent.name, taskId: this.taskId, error });
+    }
+  }
+
+  #context(): QuickTask {
+    const status = async (state: TaskState, content?: Content) => {
+      this.#attempt(() => {
+        const message = content === undefined ? undefined : this.#agentMessage(content);
+        this.#emit({ kind: "status", state, ...(message && { message }) });
+      });
+    };
+    const turn = this;
+    return {
+      durable: false,
+      id: this.#record.id,
+      contextId: this.#record.contextId,
+      input: toInput(this.#message),
+      get history() {
+        return turn.#stored ? turn.#host.loadHistory(turn.#record) : [turn.#message];
+      },
+      memory: this.#memoryView(),
+      notifications: { configured: false, validated: false },
+      stepMs: this.#host.stepMs,
+      signal: this.#abort.signal,
+      working: (content) => status("TASK_STATE_WORKING", content),
+      complete: (content) => status("TASK_STATE_COMPLETED", content),
+      fail: (content) => status("TASK_STATE_FAILED", content),
+      reject: (content) => status("TASK_STATE_REJECTED", content),
+      inputRequired: (content) => status("TASK_STATE_INPUT_REQUIRED", content),
+      authRequired: (content) => status("TASK_STATE_AUTH_REQUIRED", content),
+      artifact: async (artifact) => this.#attempt(() => this.#artifact(artifact)),
+      reply: async (content) => this.#attempt(() => this.#reply(content)),
+    };
+  }
+
+  /** What an agent emits wrongly fails its task at once, even if the agent does not await the emission. */
+  #attempt(emit: () => void): void {
+    try {
+      emit();
+    } catch (error) {
+      if (this.#over) throw error;
+      const reason = error instanceof TypeError ? error.message : "an internal error";
+      log("error", "agent emitted what cannot be", { agent: this.#agent.name, taskId: this.taskId, error });
+      this.#fail(`The agent emitted an invalid event: ${reason}.`);
+    }
+  }
+
+  #artifact(input: ArtifactInput): void {
+    this.#emit(toArtifactEmission(input, `artifact-${this.#record.turnSeq + this.#ordinal}`));
+  }
+
+  #reply(content: Content): void {
+    const acted = this.#stored !== undefined || this.#ordinal > 0;
+    if (acted || this.#over) {
+      this.#emit({ kind: "status", state: "TASK_STATE_COMPLETED", message: this.#agentMessage(content) });
+      return;
+    }
+    const { taskId: _, ...message } = this.#agentMessage(content);
+    this.#over = true;
+    if (this.#memoryChanged && this.#memory) {
+      this.#host.saveMemory(this.#agent.name, this.#record.contextId, this.#memory);
+    }
+    this.#outcome.resolve({ kind: "message", message });
+    this.#host.ended(this);
+  }
+
+  /** A message of the agent. Its id follows from its place, so that a re-run makes the same one. */
+  #agentMessage(content: Content): Message {
+    return toAgentMessage(this.#record, `${this.#record.id}-${this.#record.turnSeq + this.#ordinal}`, content);
+  }
+
+  #memoryView(): Memory {
+    const load = () => {
+      this.#memory ??= this.#host.loadMemory(this.#agent.name, this.#record.contextId);
+      return this.#memory;
+    };
+    return {
+      get: (key) => (Object.hasOwn(load(), key) ? load()[key] : undefined),
+      set: (key, value) => {
+        this.#memory = { ...load(), [key]: value };
+        this.#memoryChanged = true;
+      },
+    };
+  }
+}
+
+type Seen =
+  | { kind: "known" }
+  | { kind: "new"; emission: Emission }
+  | { kind: "differs"; from: number; emission: Emission };
+
+/** What an earlier run of the same turn emitted, and what the present one has emitted of it so far. */
+class Earlier {
+  readonly #rows: { seq: number; event: string; artifactId: string | undefined }[];
+  /** Artifacts as they are for the present run: before the turn, and with what it emitted. */
+  readonly #artifacts: Map<string, Artifact>;
+  /** Artifacts that the replaced rows had touched. */
+  readonly #startOver = new Set<string>();
+  #diverged = false;
+
+  constructor(journal: readonly Entry[], turnSeq: number) {
+    const before = journal.filter((entry) => entry.seq <= turnSeq);
+    this.#artifacts = new Map(toArtifacts(before).map((artifact) => [artifact.artifactId, artifact]));
+    // Only what the last run left standing counts: rows that a restart has replaced are gone already.
+    const lastRestart = journal.findLast((entry) => entry.kind === "restart" && entry.seq > turnSeq);
+    const replacedFrom = lastRestart ? (JSON.parse(lastRestart.body) as { from: number }).from : 0;
+    this.#rows = journal
+      .filter(({ seq, kind }) => seq > turnSeq && (kind === "status" || kind === "artifact"))
+      .filter(({ seq }) => !lastRestart || seq < replacedFrom || seq > lastRestart.seq)
+      .map(({ seq, body }) => ({ seq, ...toComparable(body) }));
+  }
+
+  next(emission: Emission, ordinal: number, task: TaskRecord): Seen {
+    this.#track(emission);
+    if (!this.#diverged) {
+      const row = this.#rows[ordinal];
+      if (!row) return { kind: "new", emission };
+      if (row.event === JSON.stringify(toEvent(task, emission))) return { kind: "known" };
+      this.#diverged = true;
+      for (const { artifactId } of this.#rows.slice(ordinal)) {
+        if (artifactId !== undefined) this.#startOver.add(artifactId);
+      }
+      return { kind: "differs", from: row.seq, emission: this.#whole(emission) };
+    }
+    return { kind: "new", emission: this.#whole(emission) };
+  }
+
+  #track(emission: Emission): void {
+    if (emission.kind !== "artifact") return;
+    const { artifact, append } = emission;
+    const known = this.#artifacts.get(artifact.artifactId);
+    const parts = append && known ? [...known.parts, ...artifact.parts] : artifact.parts;
+    this.#artifacts.set(artifact.artifactId, { ...(append && known ? known : artifact), parts });
+  }
+
+  #whole(emission: Emission): Emission {
+    if (emission.kind !== "artifact" || !this.#startOver.delete(emission.artifact.artifactId)) return emission;
+    const whole = this.#artifacts.get(emission.artifact.artifactId) ?? emission.artifact;
+    return { ...emission, artifact: whole, append: false };
+  }
+}
+
+/** An event without its time, which no re-run repeats. */
+function toComparable(body: string): { event: string; artifactId: string | undefined } {
+  const event = JSON.parse(body) as
+    | { statusUpdate: TaskStatusUpdateEvent }
+    | { artifactUpdate: TaskArtifactUpdateEvent };
+  if ("artifactUpdate" in event) return { event: body, artifactId: event.artifactUpdate.artifact.artifactId };
+  const { timestamp: _, ...status } = event.statusUpdate.status;
+  return { event: JSON.stringify({ statusUpdate: { ...event.statusUpdate, status } }), artifactId: undefined };
+}

@@ -1,0 +1,136 @@
+// The quick turns that run in this home now: begun by a message, run again after the process died, ended by
+// their agent, by a cancellation or by the watchdog.
+
+import type { Agent } from "../agents/agent.ts";
+import { toAgentMessage } from "../agents/emissions.ts";
+import type { Message } from "../protocol/message.ts";
+import { isTerminal } from "../protocol/state.ts";
+import { log } from "../telemetry/log.ts";
+import { apply, type Entry, type TaskRecord } from "./machine.ts";
+import type { Store } from "./store.ts";
+import { Turn, type TurnHost } from "./turn.ts";
+
+/** A turn is begun at most this often, counting the first time. */
+const MAX_ATTEMPTS = 3;
+
+/** While a turn runs, the alarm is at most this far away. */
+export const WATCHDOG_MS = 5_000;
+
+export type TurnsOptions = {
+  store: Store;
+  agent(name: string): Agent | undefined;
+  now(): number;
+  maxTaskBytes: number;
+  turnTimeoutMs: number;
+  stepMs: number;
+  waitUntil(promise: Promise<unknown>): void;
+  /** Begins the turn that answers the next message waiting in this task's journal. */
+  continueTask(record: TaskRecord): void;
+};
+
+export type Begin = {
+  agent: Agent;
+  message: Message;
+  record: TaskRecord;
+  stored: TaskRecord | undefined;
+  pending: Entry[];
+  journal?: Entry[];
+  companion?: (() => void) | undefined;
+  /** The task exists from the start, whatever the agent does first. */
+  materialise?: boolean;
+};
+
+export class Turns {
+  readonly #options: TurnsOptions;
+  readonly #host: TurnHost;
+  readonly #live = new Map<string, Turn>();
+
+  constructor(options: TurnsOptions) {
+    this.#options = options;
+    const { store, now, maxTaskBytes, stepMs } = options;
+    this.#host = {
+      now,
+      maxTaskBytes,
+      stepMs,
+      save: (change) => store.save(change),
+      loadMemory: (agent, contextId) => store.loadMemory(agent, contextId),
+      saveMemory: (agent, contextId, memory) =>
+        store.write(() => store.saveMemory(agent, contextId, memory, now())),
+      loadHistory: (record) => store.journal.toTask(record, { artifacts: false }).history ?? [],
+      ended: (turn) => this.#ended(turn),
+    };
+  }
+
+  get(task: string): Turn | undefined {
+    return this.#live.get(task);
+  }
+
+  get count(): number {
+    return this.#live.size;
+  }
+
+  /** Starts a turn. The agent has run to its first real wait when this returns. */
+  begin(begin: Begin): Turn {
+    const { materialise = false, ...start } = begin;
+    const turn = new Turn({ ...start, host: this.#host });
+    this.#live.set(turn.taskId, turn);
+    if (materialise) turn.materialise();
+    this.#options.waitUntil(turn.run());
+    return turn;
+  }
+
+  /** Runs again what a dead process left behind. */
+  recover(): void {
+    for (const record of this.#options.store.records.running()) {
+      if (!this.#live.has(record.id)) this.#rerun(record);
+    }
+  }
+
+  #rerun(stored: TaskRecord): void {
+    const { store, now } = this.#options;
+    const agent = this.#options.agent(stored.agent);
+    const journal = store.journal.read(stored.id, 0);
+    const input = journal.find((entry) => entry.seq === stored.turnInput);
+    if (!agent || !input || stored.attempt >= MAX_ATTEMPTS) {
+      const reason = agent
+        ? `The server stopped during this turn ${MAX_ATTEMPTS} times.`
+        : "The agent of this task is no longer served.";
+      this.failTask(stored, reason);
+      return;
+    }
+    log("info", "turn runs again", { taskId: stored.id, attempt: stored.attempt + 1 });
+    const record = { ...stored, attempt: stored.attempt + 1 };
+    store.save({ before: stored, after: record, entries: [] });
+    const message = JSON.parse(input.body) as Message;
+    this.begin({ agent, message, record, stored: record, pending: [], journal });
+    this.#options.store.due.ring(now() + WATCHDOG_MS);
+  }
+
+  /** Fails a task that no turn is in charge of. */
+  failTask(stored: TaskRecord, reason: string): void {
+    const { store, now } = this.#options;
+    const message = toAgentMessage(stored, `${stored.id}-${stored.seq + 1}`, reason);
+    const step = apply(stored, { kind: "status", state: "TASK_STATE_FAILED", message }, now());
+    if (step) store.save({ before: stored, after: step.record, entries: [step.entry] });
+  }
+
+  /** The watchdog: fails turns that have lasted too long. */
+  watch(): void {
+    const { now, turnTimeoutMs } = this.#options;
+    for (const turn of this.#live.values()) {
+      if (now() - turn.startedAt < turnTimeoutMs) continue;
+      turn.stop("TASK_STATE_FAILED", `The agent did not finish its turn within ${turnTimeoutMs / 1_000} s.`);
+    }
+  }
+
+  /** Writes what live turns have gathered, so that the database says all there is to say. */
+  flush(): void {
+    for (const turn of this.#live.values()) turn.settleWrites();
+  }
+
+  #ended(turn: Turn): void {
+    this.#live.delete(turn.taskId);
+    const { record } = turn;
+    if (!isTerminal(record.state) && record.inputs > record.answered) this.#options.continueTask(record);
+  }
+}

@@ -1,0 +1,46 @@
+// From a request to the text of its body, once for both bindings: media type, size, encoding.
+
+import type { Config } from "../config.ts";
+import { readLimited } from "../lib/read-limited.ts";
+import { A2AError } from "../protocol/errors.ts";
+
+const MEDIA_TYPES: ReadonlySet<string> = new Set(["application/json", "application/a2a+json"]);
+
+/**
+ * The text of a request's body, "" when there is none.
+ *
+ * A body without a media type is refused like one with a wrong type: a page of any site can make a browser send
+ * one here without asking first (a CORS preflight happens only for types such as JSON), and on a server that
+ * trusts its loopback callers that page would be one of them. A POST without body needs no type.
+ */
+export async function readBody(request: Request, config: Config): Promise<string> {
+  const type = request.headers.get("content-type") || undefined;
+  if (type !== undefined && !isJson(type)) throw unsupported();
+  const body = await readLimited(request.body, request.headers.get("content-length"), config.maxBodyBytes);
+  if (!body.ok) {
+    switch (body.error.reason) {
+      case "too_large":
+        throw new A2AError("PAYLOAD_TOO_LARGE", {
+          message: `The request body is larger than ${body.error.maxBytes} bytes`,
+        });
+      case "not_utf8":
+        throw new A2AError("PARSE_ERROR", { message: "Invalid JSON payload: the body is not UTF-8" });
+      case "broken":
+        throw new A2AError("PARSE_ERROR", { message: "Invalid JSON payload: the body ended early" });
+    }
+  }
+  if (type === undefined && body.value !== "") throw unsupported();
+  return body.value;
+}
+
+function isJson(type: string): boolean {
+  if (MEDIA_TYPES.has(type)) return true;
+  const [mediaType = ""] = type.split(";", 1);
+  return MEDIA_TYPES.has(mediaType.trim().toLowerCase());
+}
+
+function unsupported(): A2AError {
+  return new A2AError("CONTENT_TYPE_NOT_SUPPORTED", {
+    message: "The Content-Type of a request must be application/json or application/a2a+json",
+  });
+}

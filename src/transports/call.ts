@@ -1,0 +1,145 @@
+// What the JSON-RPC and the HTTP+JSON binding have in common around an operation: what they need, the service
+// parameters (§3.2.6) they read from headers, the agent a request is for, and the headers of every answer.
+
+import type { Agent } from "../agents/agent.ts";
+import type { Registry } from "../agents/registry.ts";
+import type { Caller } from "../auth/caller.ts";
+import type { Config } from "../config.ts";
+import type { Result } from "../lib/result.ts";
+import type { Answer, Call } from "../operations/index.ts";
+import { orThrow } from "../operations/or-throw.ts";
+import { A2AError, type Failure } from "../protocol/errors.ts";
+import { type OperationName, operations } from "../protocol/operations.ts";
+import { parseParams } from "../protocol/parse.ts";
+import type { Schema } from "../protocol/schema.ts";
+import { negotiateVersion, parseExtensions } from "../protocol/version.ts";
+
+export type Deps = {
+  config: Config;
+  agents: Registry;
+  authenticate(request: Request): Promise<Result<Caller, Failure>>;
+  execute(name: OperationName, call: Call): Promise<Answer>;
+};
+
+/** The caller of a request. Asked before its body is read, so that a stranger costs no more than headers. */
+export async function requireCaller(deps: Deps, request: Request): Promise<Caller> {
+  return orThrow(await deps.authenticate(request));
+}
+
+const VERSION = "a2a-version";
+
+/**
+ * Refuses a request whose A2A-Version, header or query parameter, is not served (§3.6.2). `is10Call` says that
+ * no other version has this method or path, which is what a request without a version is then taken for.
+ */
+export function requireVersion(request: Request, is10Call: boolean): void {
+  const header = request.headers.get(VERSION) ?? undefined;
+  orThrow(negotiateVersion(header, versionQuery(request.url), is10Call));
+}
+
+function versionQuery(url: string): string | undefined {
+  const start = url.indexOf("?");
+  // Most requests have no query; parsing one costs more than the rest of this function.
+  if (start === -1) return undefined;
+  for (const [name, value] of new URLSearchParams(url.slice(start))) {
+    if (name.toLowerCase() === VERSION) return value;
+  }
+  return undefined;
+}
+
+export type ServiceParameters = Pick<Call, "extensions" | "idempotencyKey" | "lastEventId">;
+
+/** The service parameters of a call, with the required extensions checked (§3.3.4). */
+export function readServiceParameters(
+  headers: Headers,
+  config: Config,
+  name: OperationName,
+): ServiceParameters {
+  const declared = parseExtensions(headers.get("a2a-extensions") ?? undefined);
+  const missing = config.requiredExtensions.filter((uri) => !declared.includes(uri));
+  if (missing.length > 0) {
+    throw new A2AError("EXTENSION_SUPPORT_REQUIRED", {
+      message: `The A2A-Extensions header must name ${missing.join(", ")}`,
+      metadata: { extensions: missing.join(",") },
+    });
+  }
+  const parameters: ServiceParameters = { extensions: config.requiredExtensions };
+  const isSend = name === "SendMessage" || name === "SendStreamingMessage";
+  const key = isSend ? headers.get("idempotency-key") : null;
+  if (key !== null) {
+    parameters.idempotencyKey = checkHeader(
+      "Idempotency-Key",
+      key,
+      /^[\x21-\x7e]{1,255}$/,
+      "1 to 255 visible ASCII characters",
+    );
+  }
+  // An EventSource that has seen no event yet may send it empty.
+  const lastEventId = operations[name].streaming ? headers.get("last-event-id") : null;
+  if (lastEventId !== null && lastEventId !== "") {
+    parameters.lastEventId = checkHeader(
+      "Last-Event-ID",
+      lastEventId,
+      /^\d{1,16}$/,
+      "the id of an event, 1 to 16 digits",
+    );
+  }
+  return parameters;
+}
+
+function checkHeader(field: string, value: string, form: RegExp, description: string): string {
+  if (form.test(value)) return value;
+  throw new A2AError("INVALID_PARAMS", {
+    message: `The header ${field} must be ${description}`,
+    violations: [{ field, description: `must be ${description}` }],
+  });
+}
+
+/** The params of an operation; every one of them may name a tenant. */
+export function readParams(name: OperationName, raw: unknown, config: Config): { tenant?: string } {
+  const schema: Schema<{ tenant?: string }> = operations[name].params;
+  return orThrow(parseParams(schema, raw, { maxParts: config.maxParts, maxDepth: config.maxJsonDepth }));
+}
+
+/** The agent that a path names, or undefined for the root. */
+export function agentAtPath(agents: Registry, name: string | undefined): Agent | undefined {
+  if (name === undefined) return undefined;
+  const agent = agents.get(name);
+  if (!agent) throw new A2AError("NOT_FOUND", { message: "There is no agent at this path" });
+  return agent;
+}
+
+/**
+ * The agent a call is for. An agent's name is its tenant: at the root `tenant` picks it, under an agent's path it
+ * may only repeat the path. Letting the path win in silence would answer with another agent than was asked for.
+ */
+export function chooseAgent(agents: Registry, atPath: Agent | undefined, tenant: string | undefined): Agent {
+  if (tenant === undefined || tenant === "") return atPath ?? agents.default;
+  if (atPath === undefined) {
+    const agent = agents.get(tenant);
+    if (agent) return agent;
+    throw invalidTenant("no agent has this name");
+  }
+  if (atPath.name !== tenant) throw invalidTenant(`the path names the agent ${atPath.name}`);
+  return atPath;
+}
+
+function invalidTenant(description: string): A2AError {
+  return new A2AError("INVALID_PARAMS", { violations: [{ field: "tenant", description }] });
+}
+
+/** The address of this server as clients know it, without trailing slash. */
+export function baseUrl(config: Config, request: Request): string {
+  return config.publicUrl === "" ? new URL(request.url).origin : config.publicUrl;
+}
+
+/** Headers of every answer of an operation: its version, and which extensions were activated (§3.2.6). */
+export function answerHeaders(extensions: readonly string[]): Record<string, string> {
+  const headers: Record<string, string> = {
+    "a2a-version": "1.0",
+    // One caller's tasks: no shared cache may keep them.
+    "cache-control": "no-store",
+  };
+  if (extensions.length > 0) headers["a2a-extensions"] = extensions.join(", ");
+  return headers;
+}

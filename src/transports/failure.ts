@@ -1,0 +1,51 @@
+// What both bindings share about errors: their details (ProtoJSON `Any`, §9.5 and §11.6), the headers some of
+// them need, and the one place where a bug becomes INTERNAL.
+//
+// A bug is logged once, here, with its cause and the request's id; the caller learns that it happened and the
+// id to ask for, nothing else.
+
+import { A2AError, type Failure, failure, type Reason } from "../protocol/errors.ts";
+import { log } from "../telemetry/log.ts";
+
+export type ErrorDetail = { "@type": string; [member: string]: unknown };
+
+const ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo";
+const BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest";
+
+/** Reasons the specification does not have; ErrorInfo says so with a domain of its own. */
+const ownReasons: ReadonlySet<Reason> = new Set([
+  "UNAUTHENTICATED",
+  "PERMISSION_DENIED",
+  "UNAVAILABLE",
+  "PAYLOAD_TOO_LARGE",
+  "NOT_FOUND",
+]);
+
+/** The details of a failure: its violations first, where a reader looks for them, then its reason. */
+export function errorDetails({ reason, metadata, violations }: Failure): ErrorDetail[] {
+  const details: ErrorDetail[] = [];
+  if (violations && violations.length > 0) {
+    details.push({ "@type": BAD_REQUEST, fieldViolations: violations });
+  }
+  details.push({
+    "@type": ERROR_INFO,
+    reason,
+    domain: ownReasons.has(reason) ? "a2a-edge" : "a2a-protocol.org",
+    ...(metadata && { metadata }),
+  });
+  return details;
+}
+
+/** The headers that tell a caller what to do about a failure (RFC 9110 §11.6.1 and §10.2.3). */
+export function failureHeaders({ reason, retryAfterSeconds }: Failure): Record<string, string> {
+  if (reason === "UNAUTHENTICATED") return { "www-authenticate": 'Bearer realm="a2a"' };
+  if (retryAfterSeconds !== undefined) return { "retry-after": String(retryAfterSeconds) };
+  return reason === "UNAVAILABLE" ? { "retry-after": "1" } : {};
+}
+
+/** What a caller may know of anything thrown: an A2AError is meant for them, the rest is a bug. */
+export function toFailure(thrown: unknown, requestId: string): Failure {
+  if (thrown instanceof A2AError && thrown.failure.reason !== "INTERNAL") return thrown.failure;
+  log("error", "a request failed with a bug", { requestId, cause: thrown });
+  return failure("INTERNAL", { metadata: { requestId } });
+}

@@ -1,0 +1,95 @@
+// The HTTP+JSON binding (§11): a path and a verb are an operation, the answer is its result and nothing around.
+
+import { orThrow } from "../../operations/or-throw.ts";
+import type { Failure } from "../../protocol/errors.ts";
+import { parseJson } from "../../protocol/json.ts";
+import type { OperationName } from "../../protocol/operations.ts";
+import { readBody } from "../body.ts";
+import {
+  agentAtPath,
+  answerHeaders,
+  baseUrl,
+  chooseAgent,
+  type Deps,
+  readParams,
+  readServiceParameters,
+  requireCaller,
+  requireVersion,
+} from "../call.ts";
+import { failureHeaders, toFailure } from "../failure.ts";
+import { sseHeaders, toEventStream } from "../sse.ts";
+import { toErrorBody } from "./errors.ts";
+import { fromBody, fromQuery, withVariables } from "./params.ts";
+import type { Match } from "./routes.ts";
+
+export type RestRequest = { request: Request; match: Match; name: OperationName; requestId: string };
+
+export async function handleRest(
+  deps: Deps,
+  { request, match, name, requestId }: RestRequest,
+): Promise<Response> {
+  const { config, agents } = deps;
+  try {
+    const atPath = agentAtPath(agents, match.tenant);
+    const caller = await requireCaller(deps, request);
+    // No 0.3 path is like these.
+    requireVersion(request, true);
+    const service = readServiceParameters(request.headers, config, name);
+    const raw =
+      request.method === "POST"
+        ? await readJsonBody(deps, request)
+        : fromQuery(new URL(request.url).searchParams);
+    const params = readParams(name, withVariables(raw, match.variables), config);
+    const answer = await deps.execute(name, {
+      caller,
+      agent: chooseAgent(agents, atPath, params.tenant),
+      params,
+      baseUrl: baseUrl(config, request),
+      ...service,
+    });
+    const headers = answerHeaders(service.extensions);
+    if (answer.kind === "value") return toJson(request, answer.value, 200, headers);
+    const stream = toEventStream({
+      lines: answer.lines,
+      envelope: { prefix: "", suffix: "", error: toErrorBody },
+      heartbeatMs: config.heartbeatMs,
+      toFailure: (cause) => toFailure(cause, requestId),
+    });
+    return new Response(stream, { headers: { ...headers, ...sseHeaders } });
+  } catch (thrown) {
+    return failed(request, toFailure(thrown, requestId));
+  }
+}
+
+/** A failure in the form of this binding, which is also that of paths that are nobody's. */
+export function failed(request: Request, failure: Failure): Response {
+  const body = toErrorBody(failure);
+  return toJson(request, body, body.error.code, { ...answerHeaders([]), ...failureHeaders(failure) });
+}
+
+/** `:cancel` and `:subscribe` come without a body, which is an empty one. */
+async function readJsonBody({ config }: Deps, request: Request): Promise<Record<string, unknown>> {
+  const text = await readBody(request, config);
+  return text === "" ? {} : fromBody(orThrow(parseJson(text, config.maxJsonDepth)));
+}
+
+export function toJson(
+  request: Request,
+  body: unknown,
+  status: number,
+  headers: Record<string, string>,
+): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { ...headers, "content-type": mediaTypeFor(request.headers.get("accept")) },
+  });
+}
+
+const A2A_JSON = "application/a2a+json";
+
+/** application/a2a+json (§11.1), unless the client names application/json and not it. */
+function mediaTypeFor(accept: string | null): string {
+  if (accept === null) return A2A_JSON;
+  const types = accept.toLowerCase();
+  return types.includes("application/json") && !types.includes(A2A_JSON) ? "application/json" : A2A_JSON;
+}

@@ -1,0 +1,153 @@
+// Server-sent events (§9.4.2, §11.7): turns a home's lines `<seq> <json>\n` into frames
+// `id: <seq>\ndata: <json>\n\n`, bytes in, bytes out, nothing parsed.
+//
+// Pull-based on purpose: a slow reader slows the source, and `cancel` reaches the source at once. A
+// TransformStream would notice a reader that left only at its second write. A reader that left an idle stream
+// is noticed by nobody until something is written to it: that is what the heartbeat comment is for, besides
+// keeping proxies from closing the connection.
+
+import type { Failure } from "../protocol/errors.ts";
+
+export type Envelope = {
+  /** Written before and after each event's JSON, e.g. `{"jsonrpc":"2.0","id":1,"result":` and `}`. */
+  prefix: string;
+  suffix: string;
+  /** The data of the one `event: error` frame that ends a broken stream, in the form of the transport. */
+  error(failure: Failure): unknown;
+};
+
+export type StreamOptions = {
+  lines: ReadableStream<Uint8Array>;
+  envelope: Envelope;
+  heartbeatMs: number;
+  /** Logs the cause of a stream that broke and says what its reader may know. */
+  toFailure(cause: unknown): Failure;
+};
+
+export const sseHeaders: Readonly<Record<string, string>> = {
+  "content-type": "text/event-stream",
+  // no-transform: a proxy that compresses would hold back events until its buffer is full.
+  "cache-control": "no-cache, no-transform",
+  "x-accel-buffering": "no",
+};
+
+const encoder = new TextEncoder();
+const HEARTBEAT = encoder.encode(":\n\n");
+const LINE_FEED = 10;
+const SPACE = 32;
+const NO_ID = 45; // "-": a direct Message, which belongs to no task and cannot be resumed
+
+export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array> {
+  const { envelope, heartbeatMs, toFailure } = options;
+  const frames = createFramer(envelope);
+  const reader = options.lines.getReader();
+  // One read is under way at any time; a heartbeat leaves it pending for the next pull.
+  let pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
+  let left = false;
+
+  const fail = (controller: ReadableStreamDefaultController<Uint8Array>, cause: unknown) => {
+    const data = JSON.stringify(envelope.error(toFailure(cause)));
+    controller.enqueue(encoder.encode(`event: error\ndata: ${data}\n\n`));
+    controller.close();
+  };
+
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          for (;;) {
+            pending ??= reader.read();
+            const read = await orSilence(pending, heartbeatMs);
+            if (left) return;
+            if (read === undefined) {
+              controller.enqueue(HEARTBEAT);
+              return;
+            }
+            pending = undefined;
+            if (read.done) {
+              frames.end();
+              controller.close();
+              return;
+            }
+            const frame = frames.next(read.value);
+            // No whole line yet: read on, since a pull that enqueues nothing is not called again.
+            if (frame === undefined) continue;
+            controller.enqueue(frame);
+            return;
+          }
+        } catch (cause) {
+          if (left) return;
+          reader.cancel(cause).catch(() => {});
+          fail(controller, cause);
+        }
+      },
+      async cancel(reason) {
+        left = true;
+        await reader.cancel(reason);
+      },
+    },
+    // 0: nothing is read ahead of the client.
+    { highWaterMark: 0 },
+  );
+}
+
+/** The value of `read`, or undefined after `ms` without it. */
+async function orSilence<T>(read: Promise<T>, ms: number): Promise<T | undefined> {
+  const silence = Promise.withResolvers<undefined>();
+  const timer = setTimeout(silence.resolve, ms, undefined);
+  try {
+    return await Promise.race([read, silence.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Cuts chunks into lines at whatever byte they were split, and lines into frames. */
+function createFramer(envelope: Envelope) {
+  const id = encoder.encode("id: ");
+  const data = encoder.encode(`data: ${envelope.prefix}`);
+  const end = encoder.encode(`${envelope.suffix}\n\n`);
+  const newline = Uint8Array.of(LINE_FEED);
+  // The pieces of a line whose end has not come; joined once, so a long line costs no more than its length.
+  let rest: Uint8Array[] = [];
+
+  const addLine = (out: Uint8Array[], line: Uint8Array) => {
+    const space = line.indexOf(SPACE);
+    if (space < 1) throw new Error("a line of a task's event stream has no sequence number");
+    if (line[0] !== NO_ID) out.push(id, line.subarray(0, space), newline);
+    out.push(data, line.subarray(space + 1), end);
+  };
+
+  return {
+    /** The frames that `chunk` completes, or undefined. */
+    next(chunk: Uint8Array): Uint8Array | undefined {
+      const out: Uint8Array[] = [];
+      let start = 0;
+      for (;;) {
+        const stop = chunk.indexOf(LINE_FEED, start);
+        if (stop === -1) break;
+        const tail = chunk.subarray(start, stop);
+        addLine(out, rest.length === 0 ? tail : concat([...rest, tail]));
+        rest = [];
+        start = stop + 1;
+      }
+      if (start < chunk.byteLength) rest.push(chunk.subarray(start));
+      return out.length === 0 ? undefined : concat(out);
+    },
+    end() {
+      if (rest.length > 0) throw new Error("a task's event stream ended in the middle of a line");
+    },
+  };
+}
+
+function concat(pieces: readonly Uint8Array[]): Uint8Array {
+  let size = 0;
+  for (const piece of pieces) size += piece.byteLength;
+  const joined = new Uint8Array(size);
+  let offset = 0;
+  for (const piece of pieces) {
+    joined.set(piece, offset);
+    offset += piece.byteLength;
+  }
+  return joined;
+}

@@ -1,0 +1,97 @@
+import { describe, expect, it } from "vitest";
+import { readLimited } from "../../src/lib/read-limited.ts";
+
+/** A body that counts what was taken of it. */
+function createBody(chunks: Iterable<Uint8Array>) {
+  const left = chunks[Symbol.iterator]();
+  const state = { taken: 0, canceled: false };
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull: (controller) => {
+        const next = left.next();
+        if (next.done) controller.close();
+        else {
+          state.taken += next.value.byteLength;
+          controller.enqueue(next.value);
+        }
+      },
+      cancel: () => {
+        state.canceled = true;
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return { body, state };
+}
+
+const encode = (text: string) => new TextEncoder().encode(text);
+
+describe("readLimited", () => {
+  it("returns an absent body as empty text", async () => {
+    expect(await readLimited(null, null, 10)).toEqual({ ok: true, value: "" });
+  });
+
+  it("takes exactly the limit and not one byte more", async () => {
+    expect(await readLimited(createBody([encode("12345")]).body, "5", 5)).toEqual({
+      ok: true,
+      value: "12345",
+    });
+    expect(await readLimited(createBody([encode("123456")]).body, null, 5)).toEqual({
+      ok: false,
+      error: { reason: "too_large", maxBytes: 5 },
+    });
+  });
+
+  it("refuses a Content-Length above the limit without reading", async () => {
+    const { body, state } = createBody([encode("x")]);
+    expect((await readLimited(body, "6", 5)).ok).toBe(false);
+    expect(state.taken).toBe(0);
+  });
+
+  it("stops reading an endless chunked body at the limit", async () => {
+    function* endless() {
+      for (;;) yield new Uint8Array(1000).fill(120);
+    }
+    const { body, state } = createBody(endless());
+    expect((await readLimited(body, null, 10_000)).ok).toBe(false);
+    expect(state.taken).toBe(11_000);
+    expect(state.canceled).toBe(true);
+  });
+
+  it("does not believe a Content-Length that is too small, or no number", async () => {
+    expect((await readLimited(createBody([encode("123456")]).body, "1", 5)).ok).toBe(false);
+    expect((await readLimited(createBody([encode("123456")]).body, "many", 5)).ok).toBe(false);
+  });
+
+  it("decodes characters that are split between chunks", async () => {
+    const bytes = encode("aé\u{1F600}");
+    const chunks = Array.from(bytes, (byte) => Uint8Array.of(byte));
+    expect(await readLimited(createBody(chunks).body, null, 100)).toEqual({ ok: true, value: "aé\u{1F600}" });
+  });
+
+  it("drops a byte order mark", async () => {
+    const bytes = Uint8Array.of(0xef, 0xbb, 0xbf, 0x7b, 0x7d);
+    expect(await readLimited(createBody([bytes]).body, null, 100)).toEqual({ ok: true, value: "{}" });
+  });
+
+  it.each([
+    ["a lone continuation byte", [0x22, 0x80, 0x22]],
+    ["an overlong form", [0xc0, 0x80]],
+    ["an encoded surrogate", [0xed, 0xa0, 0x80]],
+    ["a character cut off at the end", [0x22, 0xf0, 0x9f]],
+  ])("refuses %s, in one chunk or in many", async (_, bytes) => {
+    const refused = { ok: false, error: { reason: "not_utf8" } };
+    expect(await readLimited(createBody([Uint8Array.from(bytes)]).body, null, 100)).toEqual(refused);
+    const split = bytes.map((byte) => Uint8Array.of(byte));
+    expect(await readLimited(createBody(split).body, null, 100)).toEqual(refused);
+  });
+
+  it("reports a body that breaks off", async () => {
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        controller.error(new Error("connection lost"));
+      },
+    });
+    expect(await readLimited(body, null, 100)).toEqual({ ok: false, error: { reason: "broken" } });
+  });
+});

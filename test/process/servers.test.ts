@@ -1,0 +1,129 @@
+// The two ways to run the server on one's own machine, as a user meets them.
+
+import { spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { call, type StreamResponse, stream, type Task } from "./client.ts";
+import { createStateDir, launchServer, removeStateDir, root, type Server, startServer } from "./server.ts";
+
+const modes = ["start", "serve"] as const;
+
+let stateDir: string;
+const servers: Server[] = [];
+
+beforeEach(async () => {
+  stateDir = await createStateDir();
+});
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.kill9();
+  await removeStateDir(stateDir);
+});
+
+describe.each(modes)("npm run %s", (mode) => {
+  async function start(vars: Record<string, string> = {}) {
+    const server = await startServer({ mode, stateDir, vars: { DEFAULT_AGENT: "conformance", ...vars } });
+    servers.push(server);
+    return server;
+  }
+
+  test("serves health and streams, and says nothing but how to use it", async () => {
+    const server = await start();
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+    const events: StreamResponse[] = [];
+    const params = { message: message("stream:5:10") };
+    for await (const event of stream({ url: server.url, method: "SendStreamingMessage", params })) {
+      events.push(event.result);
+    }
+    expect(events[0]?.task?.id).toEqual(expect.any(String));
+    expect(events.filter((event) => event.artifactUpdate)).toHaveLength(5);
+    expect(events.at(-1)?.statusUpdate?.status.state).toBe("TASK_STATE_COMPLETED");
+    expect(server.output()).not.toMatch(/warn|error|telemetry|deprecat|experimental/i);
+  });
+
+  test.each(["SIGINT", "SIGTERM"] as const)("ends on %s and leaves no process", async (signal) => {
+    const server = await start();
+    expect(server.processes().length).toBeGreaterThan(1);
+    expect(await server.stop(signal)).toBe(0);
+    await expect.poll(() => server.processes(), { timeout: 10_000 }).toEqual([]);
+  });
+
+  test("takes every setting from the environment", async () => {
+    const server = await start({ DEFAULT_AGENT: "interview", STREAMING: "false" });
+    const card = await fetch(`${server.url}/.well-known/agent-card.json`).then((answer) => answer.json());
+    expect(card).toMatchObject({ capabilities: { streaming: false } });
+    const named = await fetch(`${server.url}/interview/.well-known/agent-card.json`);
+    expect(card).toMatchObject({ name: ((await named.json()) as { name: string }).name });
+  });
+
+  test("refuses a setting that cannot be, by its name", async () => {
+    const server = launchServer({ mode, stateDir, vars: { AUTH_MODE: "closed" } });
+    servers.push(server);
+    expect(await server.exited).toBe(1);
+    expect(server.output()).toContain("AUTH_MODE");
+  });
+
+  test("says that its port is taken", async () => {
+    const squatter = createServer();
+    const port = await new Promise<number>((settle) => {
+      squatter.listen(0, "127.0.0.1", () => settle((squatter.address() as { port: number }).port));
+    });
+    const server = launchServer({ mode, stateDir, vars: { PORT: String(port) } });
+    servers.push(server);
+    expect(await server.exited).toBe(1);
+    expect(server.output()).toContain(`Port ${port} on 127.0.0.1 is in use.`);
+    squatter.close();
+  });
+
+  test("answers 401 without a key when AUTH_MODE is api-key", async () => {
+    const server = await start({ AUTH_MODE: "api-key" });
+    expect((await fetch(`${server.url}/tasks`)).status).toBe(401);
+  });
+});
+
+test("npm start and npm run serve share their data", async () => {
+  const first = await startServer({ mode: "start", stateDir });
+  servers.push(first);
+  const params = { message: message("kept") };
+  const { task } = await call<{ task: Task }>({ url: first.url, method: "SendMessage", params });
+  await first.stop();
+  const second = await startServer({ mode: "serve", stateDir });
+  servers.push(second);
+  expect(await call<Task>({ url: second.url, method: "GetTask", params: { id: task.id } })).toMatchObject({
+    id: task.id,
+    status: { state: "TASK_STATE_COMPLETED" },
+  });
+});
+
+test("npm start prints a curl line that works as it stands", async () => {
+  const server = await startServer({ mode: "start", stateDir });
+  servers.push(server);
+  await expect.poll(() => server.output()).toContain("Ctrl-C");
+  const line = /^curl .*$/m.exec(server.output())?.[0] ?? "no such line";
+  const { code, output } = await run("sh", ["-c", `${line} -s`]);
+  expect(code).toBe(0);
+  expect(output).toContain("TASK_STATE_COMPLETED");
+});
+
+test("npm run serve fires the cron trigger", async () => {
+  const vars = { CRON_SECONDS: "1" };
+  const server = await startServer({ mode: "serve", stateDir, vars });
+  servers.push(server);
+  // A handler that throws is reported; one that is never called would not be noticed here, but the home's
+  // registration in D1 is its work.
+  await new Promise((settle) => setTimeout(settle, 2_500));
+  expect(server.output()).not.toContain("scheduled handler failed");
+});
+
+function message(text: string) {
+  return { messageId: `process-${text}`, role: "ROLE_USER", parts: [{ text }] };
+}
+
+function run(program: string, args: string[]): Promise<{ code: number | null; output: string }> {
+  const child = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    output += chunk;
+  });
+  return new Promise((settle) => child.on("close", (code) => settle({ code, output })));
+}
