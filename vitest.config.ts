@@ -8,7 +8,12 @@ export default defineConfig({
     cloudflareTest({
       wrangler: { configPath: "./wrangler.toml" },
       miniflare: {
-        bindings: { TEST_MIGRATIONS: await readD1Migrations("./migrations") },
+        bindings: {
+          TEST_MIGRATIONS: await readD1Migrations("./migrations"),
+          // A durable job of six steps takes a fraction of a second, and is looked after every second.
+          STEP_MILLISECONDS: "20",
+          JOB_WATCH_SECONDS: "1",
+        },
       },
     }),
   ],

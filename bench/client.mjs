@@ -49,6 +49,7 @@ export function createClient(origin, connections) {
  */
 export async function measure({ connections, durationMs = Number.POSITIVE_INFINITY, count, call }) {
   const latencies = [];
+  const settled = []; // without the first of each lane, which waited for its connection to be accepted
   const firsts = [];
   const errors = new Map();
   let started = 0;
@@ -56,6 +57,7 @@ export async function measure({ connections, durationMs = Number.POSITIVE_INFINI
   let end = start;
 
   async function lane() {
+    let isFirst = true;
     while (performance.now() - start < durationMs && (count === undefined || started < count)) {
       const n = started++;
       const sentAt = performance.now();
@@ -64,6 +66,8 @@ export async function measure({ connections, durationMs = Number.POSITIVE_INFINI
         if (first !== undefined) firsts.push(first);
         end = performance.now();
         latencies.push(end - sentAt);
+        if (!isFirst) settled.push(end - sentAt);
+        isFirst = false;
       } catch (error) {
         errors.set(error.message, (errors.get(error.message) ?? 0) + 1);
       }
@@ -72,12 +76,14 @@ export async function measure({ connections, durationMs = Number.POSITIVE_INFINI
   await Promise.all(Array.from({ length: connections }, lane));
 
   latencies.sort((a, b) => a - b);
+  settled.sort((a, b) => a - b);
   firsts.sort((a, b) => a - b);
   return {
     rate: latencies.length / ((end - start) / 1000),
     p50: percentile(latencies, 0.5),
     p95: percentile(latencies, 0.95),
     p99: percentile(latencies, 0.99),
+    settledP99: percentile(settled, 0.99),
     firstP50: percentile(firsts, 0.5),
     count: latencies.length,
     failed: started - latencies.length,

@@ -10,22 +10,21 @@ import { cpuMilliseconds } from "./process-tree.mjs";
 /**
  * @param contenders `[{ name, server, connections, durationMs?, count?, createCall(client) }]`; a count
  *   bounds a slice of work that has no natural end.
- * @returns `{ [name]: { rate, p50, p95, p99, firstP50, cpuMs } }`
+ * @returns `{ [name]: { rate, p50, p95, p99, settledP99, firstP50, cpuMs } }`
  */
 export async function compare(contenders, plan, report) {
-  const lanes = contenders.map((contender) => {
-    const client = createClient(contender.server.origin, contender.connections);
-    return { ...contender, client, call: contender.createCall(client), slices: [] };
-  });
+  const lanes = contenders.map((contender) => ({ ...contender, slices: [] }));
   for (let round = 0; round < plan.rounds; round++) {
     for (const { slices, ...lane } of lanes) {
+      // New connections for each slice, as load tools open them: accepting under load is part of serving.
+      const client = createClient(lane.server.origin, lane.connections);
       const before = cpuMilliseconds(lane.server);
-      const slice = await measure(lane);
+      const slice = await measure({ ...lane, call: lane.createCall(client) });
       slices.push({ ...slice, cpuMs: (cpuMilliseconds(lane.server) - before) / slice.count });
+      client.close();
       await delay(plan.settleMs);
     }
   }
-  for (const { client } of lanes) client.close();
 
   return Object.fromEntries(
     lanes.map(({ name, slices }) => {
@@ -38,6 +37,7 @@ export async function compare(contenders, plan, report) {
           p50: middle("p50"),
           p95: middle("p95"),
           p99: middle("p99"),
+          settledP99: middle("settledP99"),
           firstP50: middle("firstP50"),
           cpuMs: middle("cpuMs"),
         },

@@ -21,12 +21,12 @@ const FULL = {
 const QUICK = {
   ...FULL,
   rounds: 1,
-  warmMs: 800,
   settleMs: 100,
-  sliceMs: { 1: 800, 10: 800, 100: 1500 },
-  listSizes: [1_000, 10_000],
-  fillMs: 30_000,
-  memoryTasks: 2_000,
+  warmMs: 500,
+  sliceMs: { 1: 600, 10: 600, 100: 1500 },
+  listSizes: [1_000, 5_000],
+  fillMs: 20_000,
+  memoryTasks: 1_000,
 };
 
 export const USAGE = `npm run bench -- [options]

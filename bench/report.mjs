@@ -15,7 +15,7 @@ export function createReport() {
   const failures = {};
 
   return {
-    /** `{ name, unit, values: { ours, memory, full, normal }, target?: { text, holds(values) } }` */
+    /** `{ name, unit, values: { ours, memory, full, normal }, targets?: [{ text, holds(values) }] }` */
     add: (row) => rows.push(row),
 
     progress: (text) => console.error(`  ${text}`),
@@ -31,7 +31,7 @@ export function createReport() {
         name: "Failed or wrong answers, all workloads",
         unit: "count",
         values: failures,
-        target: { text: "0", holds: ({ ours }) => ours === 0 },
+        targets: [{ text: "0", holds: ({ ours }) => ours === 0 }],
       };
       const ratios = PEERS.map((peer) => `÷ ${SERVERS[peer].title.replace("SDK, ", "")}`);
       const header = ["", "", ...COLUMNS.map((name) => SERVERS[name].title), ...ratios, "must hold"];
@@ -51,19 +51,28 @@ export function writeBetweenMarkers(file, text) {
   writeFileSync(file, `${page.slice(0, from + START.length)}\n\n${text}\n\n${page.slice(to)}`);
 }
 
-function toCells({ name, unit, values, target }) {
+function toCells({ name, unit, values, targets = [] }) {
   const ours = values.ours;
   const ratios = PEERS.map((peer) => {
     if (unit === "count" || ours === undefined || values[peer] === undefined) return "";
     if (Number.isNaN(ours / values[peer])) return "";
     return `${format(ours / values[peer])} ×`;
   });
-  return [name, unit, ...COLUMNS.map((column) => format(values[column])), ...ratios, verdict(target, values)];
+  return [
+    name,
+    unit,
+    ...COLUMNS.map((column) => format(values[column])),
+    ...ratios,
+    verdicts(targets, values),
+  ];
 }
 
-function verdict(target, values) {
-  if (!target || values.ours === undefined) return "";
-  return `${target.text}: ${target.holds(values) ? "holds" : "**misses**"}`;
+/** A target that compares with a server left out of this run says nothing. */
+function verdicts(targets, values) {
+  return targets
+    .filter(({ peer }) => values.ours !== undefined && (peer === undefined || values[peer] !== undefined))
+    .map(({ text, holds }) => `${text}: ${holds(values) ? "holds" : "**misses**"}`)
+    .join("; ");
 }
 
 function format(value) {

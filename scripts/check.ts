@@ -30,7 +30,12 @@ command(async () => {
 async function typesAreFresh(): Promise<boolean> {
   process.chdir(root);
   // No env files: a developer's own secrets are not part of what is committed.
-  const fresh = await experimental_generateTypes({ includeRuntime: false, strictVars: false, path: TYPES, envFile: [] });
+  const fresh = await experimental_generateTypes({
+    includeRuntime: false,
+    strictVars: false,
+    path: TYPES,
+    envFile: [],
+  });
   if (fresh.content === (await readFile(join(root, TYPES), "utf8"))) return true;
   console.error(`${TYPES} is not what wrangler.toml gives: run \`npm run types\`.`);
   return false;

@@ -1,14 +1,14 @@
 // Fires the Worker's `scheduled` handler, which the platform does once a minute and the local runtime never.
 
-/** Calls `fire` every `seconds`, never twice at once; returns what stops it. */
-export function startCron(fire: () => Promise<unknown>, seconds: number): () => void {
+/** Calls `fire` every `seconds`, never twice at once, and reports a false answer; returns what stops it. */
+export function startCron(fire: () => Promise<boolean>, seconds: number): () => void {
   let running = false;
   let stopped = false;
   const timer = setInterval(async () => {
     if (running) return;
     running = true;
     try {
-      await fire();
+      if (!(await fire())) console.error("The scheduled handler failed.");
     } catch (error) {
       if (!stopped) console.error("The scheduled handler failed:", error);
     } finally {

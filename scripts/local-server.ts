@@ -42,7 +42,8 @@ export async function serve(options: ServeOptions): Promise<LocalServer> {
     await applyMigrations(runtime, project);
     await requireHealth(url);
     const worker = await runtime.getWorker();
-    const stopCron = startCron(() => worker.scheduled({ cron: "* * * * *" }), options.cronSeconds ?? 60);
+    const fire = async () => (await worker.scheduled({ cron: "* * * * *" })).outcome === "ok";
+    const stopCron = startCron(fire, options.cronSeconds ?? 60);
     return {
       url,
       async close() {

@@ -23,7 +23,7 @@ command(async () => {
   await worker.ready;
   const url = (await worker.url).origin;
   await requireHealth(url);
-  startCron(() => fetch(`${url}/cdn-cgi/local/scheduled`), settings.cronSeconds);
+  startCron(async () => (await fetch(`${url}/cdn-cgi/local/scheduled`)).ok, settings.cronSeconds);
   console.log(`Ready on ${url}\n\nTry it:\n\n${example(url)}\n\nStop with Ctrl-C.`);
 });
 

@@ -76,9 +76,10 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   serve(app, `/:agent${CARD_PATH}`, { GET: card });
   // /message:send, /tasks/{id} and so on, at the root and under /{agent}: see protocol/operations.
   app.all("*", rest);
-  // What is left with one segment can only be an agent.
-  serve(app, "/:agent", { POST: jsonRpc }, (c) => void agentAtPath(agents, c.req.param("agent")));
-  serve(app, "/:agent/", { POST: jsonRpc }, (c) => void agentAtPath(agents, c.req.param("agent")));
+  // What is left with one segment and no custom verb can only be an agent.
+  for (const path of ["/:agent{[^/:]+}", "/:agent{[^/:]+}/"]) {
+    serve(app, path, { POST: jsonRpc }, (c) => agentAtPath(agents, c.req.param("agent")));
+  }
   return app;
 }
 
@@ -103,7 +104,7 @@ function serve(
   app: Hono<Settings>,
   path: string,
   verbs: Record<string, Handler>,
-  check?: (c: Ctx) => void,
+  check?: (c: Ctx) => unknown,
 ): void {
   for (const [verb, handler] of Object.entries(verbs)) app.on(verb, path, handler);
   app.all(path, (c) => {

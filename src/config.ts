@@ -30,13 +30,18 @@ const list = z.pipe(
   ),
 );
 
-const publicUrl = z.string().check(
-  z.refine((text) => text === "" || isOrigin(text), "must be empty or an origin such as https://agents.example.com"),
-);
+const publicUrl = z
+  .string()
+  .check(
+    z.refine(
+      (text) => text === "" || isOrigin(text),
+      "must be empty or an origin such as https://agents.example.com",
+    ),
+  );
 
 function isOrigin(text: string): boolean {
   const url = URL.parse(text);
-  return url !== null && url.protocol.startsWith("http") && url.origin === text;
+  return url?.origin === text && url.protocol.startsWith("http");
 }
 
 const Vars = z.object({

@@ -21,8 +21,8 @@ export function createAgent() {
           AgentEvent.statusUpdate(TaskStatusUpdateEvent.fromJSON({ ...ids, status: status(state) })),
         );
       }
-      function publishArtifact(artifactId, partText, chunk = {}) {
-        const artifact = { artifactId, parts: [{ text: partText }] };
+      function publishArtifact(name, partText, chunk = {}) {
+        const artifact = { artifactId: `${name}-1`, name, parts: [{ text: partText }] };
         bus.publish(
           AgentEvent.artifactUpdate(TaskArtifactUpdateEvent.fromJSON({ ...ids, artifact, ...chunk })),
         );
@@ -39,17 +39,16 @@ export function createAgent() {
       if (kind === "stream") {
         const chunks = Number(first);
         publishStatus("TASK_STATE_WORKING");
-        const artifactId = crypto.randomUUID();
         for (let n = 1; n <= chunks; n++) {
           if (Number(second) > 0) await delay(Number(second));
-          publishArtifact(artifactId, `chunk ${n} `, { append: n > 1, lastChunk: n === chunks });
+          publishArtifact("stream", `chunk-${n} `, { append: n > 1, lastChunk: n === chunks });
         }
       } else {
         if (kind === "slow") {
           publishStatus("TASK_STATE_WORKING");
           await delay(Number(first));
         }
-        publishArtifact(crypto.randomUUID(), `echo: ${text}`);
+        publishArtifact("echo", `echo: ${text}`);
       }
       publishStatus("TASK_STATE_COMPLETED");
     },
@@ -68,7 +67,7 @@ export function createFinishedTask(n, timestamp) {
     id: ids.taskId,
     contextId: ids.contextId,
     status: { state: "TASK_STATE_COMPLETED", timestamp: new Date(timestamp).toISOString() },
-    artifacts: [{ artifactId: crypto.randomUUID(), parts: [{ text: `echo: ${text}` }] }],
+    artifacts: [{ artifactId: "echo-1", name: "echo", parts: [{ text: `echo: ${text}` }] }],
     history: [{ ...ids, messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text }] }],
   });
 }

@@ -60,25 +60,30 @@ function addRows(report, connections, results) {
     name: `SendMessage, ${at}`,
     unit: "req/s",
     values: pick(servers, "rate"),
-    target: crowded && { text: "≥ 2 × FULL", holds: ({ ours, full }) => ours >= 2 * full },
+    targets: crowded
+      ? [{ text: "≥ 2 × FULL", peer: "full", holds: ({ ours, full }) => ours >= 2 * full }]
+      : [],
   });
   report.add({ name: "", unit: "p50 ms", values: pick(servers, "p50") });
   report.add({
     name: "",
     unit: "p95 ms",
     values: pick(servers, "p95"),
-    target: crowded && { text: "< 200 ms", holds: ({ ours }) => ours < 200 },
+    targets: crowded ? [{ text: "< 200 ms", holds: ({ ours }) => ours < 200 }] : [],
   });
   report.add({
     name: "",
     unit: "p99 ms",
     values: pick(servers, "p99"),
-    target: crowded && {
-      text: "≤ ⅕ of FULL, < 500 ms",
-      holds: ({ ours, full }) => ours <= full / 5 && ours < 500,
-    },
+    targets: crowded
+      ? [
+          { text: "≤ ⅕ of FULL", peer: "full", holds: ({ ours, full }) => ours <= full / 5 },
+          { text: "< 500 ms", holds: ({ ours }) => ours < 500 },
+        ]
+      : [],
   });
   if (crowded) {
+    report.add({ name: "", unit: "p99 ms, accepted", values: pick(servers, "settledP99") });
     report.add({ name: "", unit: "CPU ms/req", values: pick(servers, "cpuMs") });
   }
   report.add({ name: `Raw ceiling, one insert, ${at}`, unit: "req/s", values: { ours: ceiling.rate } });
@@ -88,6 +93,6 @@ function addRows(report, connections, results) {
     name: `SendMessage ÷ raw one-insert ceiling, ${at}`,
     unit: "share",
     values: { ours: servers.ours && servers.ours.rate / ceiling.rate },
-    target: crowded && { text: "≥ 0.5, aim 0.8", holds: ({ ours }) => ours >= 0.5 },
+    targets: crowded ? [{ text: "≥ 0.5, aim 0.8", holds: ({ ours }) => ours >= 0.5 }] : [],
   });
 }

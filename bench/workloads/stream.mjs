@@ -9,6 +9,8 @@ import { startServers, stopServers } from "../servers.mjs";
 
 const CHUNKS = 11;
 const PAUSE_MS = 20;
+/** Half the time the paced agent takes: an event that is there by then did not wait for its end. */
+const LONG_BEFORE_END_MS = (CHUNKS * PAUSE_MS) / 2;
 const PACED_STREAMS = 10;
 
 export async function stream(plan, report) {
@@ -45,10 +47,7 @@ export async function stream(plan, report) {
       name: `Stream with ${PAUSE_MS} ms between chunks`,
       unit: "first event p50 ms",
       values: pick(results, "firstP50"),
-      target: {
-        text: `before the agent ends (${CHUNKS * PAUSE_MS} ms)`,
-        holds: ({ ours }) => ours < (CHUNKS * PAUSE_MS) / 2,
-      },
+      targets: [{ text: `< ${LONG_BEFORE_END_MS} ms`, holds: ({ ours }) => ours < LONG_BEFORE_END_MS }],
     });
     report.add({ name: "", unit: "end p50 ms", values: pick(results, "p50") });
   } finally {
@@ -61,7 +60,7 @@ function addRows(report, connections, results) {
     name: `13-event streams, ${connections} connection${connections === 1 ? "" : "s"}`,
     unit: "streams/s",
     values: pick(results, "rate"),
-    target: { text: "≥ 2 × FULL", holds: ({ ours, full }) => ours >= 2 * full },
+    targets: [{ text: "≥ 2 × FULL", peer: "full", holds: ({ ours, full }) => ours >= 2 * full }],
   });
   report.add({ name: "", unit: "first event p50 ms", values: pick(results, "firstP50") });
   report.add({ name: "", unit: "end p50 ms", values: pick(results, "p50") });

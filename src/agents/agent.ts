@@ -42,11 +42,26 @@ export type Input = {
   message: Message;
 };
 
-/** Values kept for the conversation (agent and contextId). Written together with the end of the turn. */
+/**
+ * JSON values kept for the conversation (agent and contextId). What a turn sets is written together with its
+ * end, key by key; undefined removes a key.
+ */
 export type Memory = {
   get(key: string): unknown;
   set(key: string, value: unknown): void;
 };
+
+/** The memory of a turn: what it has set, over what was there before. */
+export function toMemory(changes: Map<string, unknown>, load: () => Record<string, unknown>): Memory {
+  return {
+    get(key) {
+      if (changes.has(key)) return changes.get(key);
+      const before = load();
+      return Object.hasOwn(before, key) ? before[key] : undefined;
+    },
+    set: (key, value) => void changes.set(key, value),
+  };
+}
 
 /** Ends the turn. Nothing an agent emits after it is kept. */
 type Ending = Promise<void>;

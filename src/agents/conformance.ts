@@ -28,6 +28,7 @@ const byMessageId: Record<string, Behaviour> = {
   "tck-stream-001": works("Stream hello from TCK"),
   "tck-stream-003": works("Stream hello from TCK"),
   "tck-stream-artifact-text": works("Stream hello from TCK"),
+  "tck-stream-artifact-file": emits([{ raw: btoa("Generated file content"), ...file }]),
   "tck-stream-ordering-001": works("Ordered output"),
   "tck-stream-artifact-chunked": (task) => sendChunks(task, ["chunk-1 ", "chunk-2"], 0),
   "tck-delayed-complete": (task) => workFor(task, 2_000),

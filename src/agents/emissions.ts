@@ -47,7 +47,11 @@ export function toArtifactEmission(input: ArtifactInput, defaultId: string): Emi
 }
 
 /** A message of the agent in a task. */
-export function toAgentMessage(task: { id: string; contextId: string }, messageId: string, content: Content): Message {
+export function toAgentMessage(
+  task: { id: string; contextId: string },
+  messageId: string,
+  content: Content,
+): Message {
   return {
     messageId,
     contextId: task.contextId,

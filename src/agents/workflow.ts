@@ -5,13 +5,13 @@
 // the home takes each report once, by that name: what happens between a report and the end of its step may
 // be repeated without harm.
 
-import { AsyncLocalStorage } from "node:async_hooks";
 import { WorkflowEntrypoint, type WorkflowEvent, type WorkflowStep } from "cloudflare:workers";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { loadConfig } from "../config.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal, type TaskState } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
-import { type Agent, type Content, type DurableTask, type Input, toInput } from "./agent.ts";
+import { type Agent, type Content, type DurableTask, type Input, toInput, toMemory } from "./agent.ts";
 import { type Emission, toAgentMessage, toArtifactEmission } from "./emissions.ts";
 import { createRegistry } from "./registry.ts";
 
@@ -43,7 +43,8 @@ export type JobReport = {
   emission: Emission;
   /** Ends the turn, whatever state it leaves the task in. */
   ending: boolean;
-  memory?: Record<string, unknown>;
+  /** What the turn wants remembered, with its end. */
+  memory?: Map<string, unknown>;
 };
 
 /** The home, as a job sees it. `job` authorizes each call. */
@@ -58,9 +59,15 @@ export type JobHome = {
 class TaskOver extends Error {}
 
 /** A home that is being restarted is back within seconds. */
-const RETRY = { retries: { limit: 10, delay: "1 second", backoff: "exponential" }, timeout: "30 seconds" } as const;
+const RETRY = {
+  retries: { limit: 10, delay: "1 second", backoff: "exponential" },
+  timeout: "30 seconds",
+} as const;
 /** A step of the agent's own: it may take long, and what fails may be down for a while. */
-const AGENT_RETRY = { retries: { limit: 5, delay: "2 seconds", backoff: "exponential" }, timeout: "30 minutes" } as const;
+const AGENT_RETRY = {
+  retries: { limit: 5, delay: "2 seconds", backoff: "exponential" },
+  timeout: "30 minutes",
+} as const;
 
 export class AgentWorkflow extends WorkflowEntrypoint<Env, JobParams> {
   override async run(event: Readonly<WorkflowEvent<JobParams>>, step: WorkflowStep): Promise<void> {
@@ -105,15 +112,13 @@ class DurableTurn {
   readonly #options: TurnOptions;
   /** Names what is emitted: outside of steps by its place in the turn, inside by its place in the step. */
   readonly #insideStep = new AsyncLocalStorage<{ name: string; count: number }>();
-  #memory: Record<string, unknown>;
-  #memoryChanged = false;
+  readonly #memory = new Map<string, unknown>();
   #count = 0;
   #answered: number;
   #ended = false;
 
   constructor(options: TurnOptions) {
     this.#options = options;
-    this.#memory = options.start.memory;
     this.#answered = options.start.turnInput;
   }
 
@@ -137,7 +142,6 @@ class DurableTurn {
 
   #context(): DurableTask {
     const { start, step, task, stepMs } = this.#options;
-    const memory = this.#memory;
     const ending = (state: TaskState) => (content?: Content) => this.#status(state, content, true);
     return {
       durable: true,
@@ -145,13 +149,7 @@ class DurableTurn {
       contextId: start.contextId,
       input: toInput(start.input),
       history: start.history,
-      memory: {
-        get: (key) => (Object.hasOwn(memory, key) ? memory[key] : undefined),
-        set: (key, value) => {
-          memory[key] = value;
-          this.#memoryChanged = true;
-        },
-      },
+      memory: toMemory(this.#memory, () => start.memory),
       notifications: { configured: false, validated: false },
       stepMs,
       working: (content) => this.#status("TASK_STATE_WORKING", content, false),
@@ -177,12 +175,17 @@ class DurableTurn {
     return this.#options.step.do(`step: ${name}`, AGENT_RETRY, callback) as Promise<T>;
   }
 
-  async #ask(state: "TASK_STATE_INPUT_REQUIRED" | "TASK_STATE_AUTH_REQUIRED", content: Content): Promise<Input> {
+  async #ask(
+    state: "TASK_STATE_INPUT_REQUIRED" | "TASK_STATE_AUTH_REQUIRED",
+    content: Content,
+  ): Promise<Input> {
     const { home, step, task, job } = this.#options;
     await this.#status(state, content, false);
     const place = ++this.#count;
     for (let look = 1; ; look++) {
-      const answer = await step.do(`answer ${place}.${look}`, RETRY, () => home.jobAnswer(task, job, this.#answered));
+      const answer = await step.do(`answer ${place}.${look}`, RETRY, () =>
+        home.jobAnswer(task, job, this.#answered),
+      );
       if (answer.over) throw new TaskOver();
       if (answer.seq > 0) {
         this.#answered = answer.seq;
@@ -191,7 +194,9 @@ class DurableTurn {
         return toInput(message);
       }
       // The event only says "look again"; without one we look once a day.
-      await step.waitForEvent(`message ${place}.${look}`, { type: "message", timeout: "1 day" }).catch(() => {});
+      await step
+        .waitForEvent(`message ${place}.${look}`, { type: "message", timeout: "1 day" })
+        .catch(() => {});
     }
   }
 
@@ -199,7 +204,8 @@ class DurableTurn {
     const { start, task } = this.#options;
     const key = this.#nextKey();
     const ids = { id: task, contextId: start.contextId };
-    const message = content === undefined ? undefined : toAgentMessage(ids, `${task}-${start.turnSeq}-${key}`, content);
+    const message =
+      content === undefined ? undefined : toAgentMessage(ids, `${task}-${start.turnSeq}-${key}`, content);
     return this.#report(key, { kind: "status", state, ...(message && { message }) }, ending);
   }
 
@@ -217,7 +223,7 @@ class DurableTurn {
       key,
       emission,
       ending: isEnd,
-      ...(isEnd && this.#memoryChanged && { memory: this.#memory }),
+      ...(isEnd && this.#memory.size > 0 && { memory: this.#memory }),
     };
     const send = () => home.jobReport(task, job, report);
     // Inside a step the step itself is what is repeated.

@@ -32,7 +32,9 @@ export function createApiKeyAuthentication(db: D1Database, now: () => number = D
   return async (request: Request): Promise<Result<Caller, Failure>> => {
     const credential = readCredential(request.headers);
     if (credential === undefined) {
-      return err(failure("UNAUTHENTICATED", { message: "An API key is required: Authorization: Bearer <key>." }));
+      return err(
+        failure("UNAUTHENTICATED", { message: "An API key is required: Authorization: Bearer <key>." }),
+      );
     }
     const key = FORM.test(credential) ? await find(await sha256(credential)) : undefined;
     const isExpired = key?.expiresAt != null && key.expiresAt <= now();

@@ -5,8 +5,14 @@ import { callHome, shardOfTask } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
 import { orThrow } from "./or-throw.ts";
 
-export async function cancelTask(deps: Deps, { caller, agent, params }: Call<CancelTaskRequest>): Promise<Answer> {
+export async function cancelTask(
+  deps: Deps,
+  { caller, agent, params }: Call<CancelTaskRequest>,
+): Promise<Answer> {
   const shard = shardOfTask(params.id, deps.config.homeShards);
   const query = { agent: agent.name, id: params.id };
-  return { kind: "value", value: orThrow(await callHome(deps, caller.owner, shard, (home) => home.cancel(query))) };
+  return {
+    kind: "value",
+    value: orThrow(await callHome(deps, caller.owner, shard, (home) => home.cancel(query))),
+  };
 }

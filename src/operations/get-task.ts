@@ -9,5 +9,8 @@ export async function getTask(deps: Deps, { caller, agent, params }: Call<GetTas
   const { id, historyLength } = params;
   const shard = shardOfTask(id, deps.config.homeShards);
   const query = { agent: agent.name, id, historyLength };
-  return { kind: "value", value: orThrow(await callHome(deps, caller.owner, shard, (home) => home.get(query))) };
+  return {
+    kind: "value",
+    value: orThrow(await callHome(deps, caller.owner, shard, (home) => home.get(query))),
+  };
 }

@@ -43,7 +43,12 @@ export function shardOfKey(key: string, shards: number): number {
  * Calls a home. A call whose answer was lost is made once more, which every call must be fit for; an
  * overloaded home makes it UNAVAILABLE.
  */
-export async function callHome<T>(deps: Deps, owner: string, shard: number, call: (home: Home) => Promise<T>): Promise<T> {
+export async function callHome<T>(
+  deps: Deps,
+  owner: string,
+  shard: number,
+  call: (home: Home) => Promise<T>,
+): Promise<T> {
   const id = deps.homes.idFromName(`${owner}/${shard}`);
   // A stub's own type describes what RPC could do with a result; ours are plain data and streams.
   const stub = () => deps.homes.get(id) as unknown as Home;
@@ -71,5 +76,8 @@ function isOverloaded(error: unknown): boolean {
 }
 
 function unavailable(): A2AError {
-  return new A2AError("UNAVAILABLE", { message: "This owner's tasks are busy; try again.", retryAfterSeconds: 2 });
+  return new A2AError("UNAVAILABLE", {
+    message: "This owner's tasks are busy; try again.",
+    retryAfterSeconds: 2,
+  });
 }

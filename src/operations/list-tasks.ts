@@ -12,10 +12,15 @@ import type { Answer, Call, Deps } from "./index.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
 
-export async function listTasks(deps: Deps, { caller, agent, params }: Call<ListTasksRequest>): Promise<Answer> {
+export async function listTasks(
+  deps: Deps,
+  { caller, agent, params }: Call<ListTasksRequest>,
+): Promise<Answer> {
   const { contextId, status, pageSize = DEFAULT_PAGE_SIZE, statusTimestampAfter } = params;
   const artifacts = params.includeArtifacts ?? false;
-  const filters = await sha256(JSON.stringify([caller.owner, agent.name, contextId, status, statusTimestampAfter]));
+  const filters = await sha256(
+    JSON.stringify([caller.owner, agent.name, contextId, status, statusTimestampAfter]),
+  );
   const fingerprint = filters.slice(0, 16);
   const query: ListQuery = {
     agent: agent.name,
@@ -78,7 +83,8 @@ function readToken(token: string): (Position & { fingerprint: string }) | undefi
     const parsed: unknown = JSON.parse(fromBase64Url(token) ?? "");
     if (!Array.isArray(parsed) || parsed.length !== 3) return undefined;
     const [statusAt, id, fingerprint] = parsed as unknown[];
-    if (!Number.isSafeInteger(statusAt) || typeof id !== "string" || typeof fingerprint !== "string") return undefined;
+    if (!Number.isSafeInteger(statusAt) || typeof id !== "string" || typeof fingerprint !== "string")
+      return undefined;
     return { statusAt: statusAt as number, id, fingerprint };
   } catch {
     return undefined;

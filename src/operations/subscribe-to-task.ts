@@ -13,5 +13,8 @@ export async function subscribeToTask(deps: Deps, call: Call<SubscribeToTaskRequ
     id: params.id,
     ...(lastEventId !== undefined && { lastEventId: Number(lastEventId) }),
   };
-  return { kind: "stream", lines: orThrow(await callHome(deps, caller.owner, shard, (home) => home.subscribe(query))) };
+  return {
+    kind: "stream",
+    lines: orThrow(await callHome(deps, caller.owner, shard, (home) => home.subscribe(query))),
+  };
 }

@@ -12,7 +12,7 @@ const INT32_MAX = 2 ** 31 - 1;
 
 const text = z.string({ error: ({ input }) => mustBe("a string", input) }).check(
   // SQLite, UTF-8 and JSON.stringify each do something else to a lone surrogate: none may come in.
-  z.refine((value) => value.isWellFormed(), { error: "must not contain a lone surrogate", abort: true }),
+  z.refine((value) => value.isWellFormed(), "must not contain a lone surrogate"),
 );
 
 /** Any well-formed text, also the empty one. */
@@ -22,7 +22,6 @@ export const string: Schema<string> = named(text, "string", { zero: () => "" });
 export const nonEmptyString: Schema<string> = named(
   text.check(z.minLength(1, "must not be empty")),
   "string",
-  { zero: () => "" },
 );
 
 /** An identifier: it becomes a key, a log field and a path segment, so it is short and printable. */
@@ -69,7 +68,6 @@ export const bytes: Schema<string> = named(
     return encoded ?? "";
   }),
   "bytes",
-  { zero: () => "" },
 );
 
 function toStandardBase64(encoded: string): string | undefined {

@@ -17,7 +17,7 @@ type Traits = {
   readonly cardinality: "single" | "repeated" | "map";
   /** Of a repeated field or a map: what it holds. */
   readonly element?: Schema<unknown>;
-  /** Makes the value that a field without presence has when it is absent; nothing for messages. */
+  /** Makes the default that means absent in a plain field; messages, and what only a oneof holds, have none. */
   readonly zero?: () => unknown;
   /** Of an enum: the spellings of its zero, which mean absent. */
   readonly unspecified?: readonly unknown[];
@@ -183,7 +183,7 @@ function readField(
   }
   const parsed = z.safeParse(schema, value);
   if (!parsed.success) adopt(context, name, parsed.error);
-  else if (isRequired && isEmpty(parsed.data, schema)) refuse(context, emptyText(schema), name);
+  else if (isRequired && isDefault(parsed.data, schema)) refuse(context, emptyText(schema), name);
   else if (presence !== "implicit" || !isDefault(parsed.data, schema)) output[name] = parsed.data;
 }
 
@@ -211,10 +211,6 @@ function isDefault(value: unknown, schema: Schema<unknown>): boolean {
   if (schema.cardinality === "repeated") return (value as unknown[]).length === 0;
   if (schema.cardinality === "map") return Object.keys(value as object).length === 0;
   return value === schema.zero();
-}
-
-function isEmpty(value: unknown, schema: Schema<unknown>): boolean {
-  return typeof value !== "number" && typeof value !== "boolean" && isDefault(value, schema);
 }
 
 function emptyText(schema: Schema<unknown>): string {

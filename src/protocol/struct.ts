@@ -66,7 +66,8 @@ function flawInArray(array: unknown[], depth: number): Flaw | undefined {
 function flawInObject(object: object, depth: number): Flaw | undefined {
   for (const [key, value] of Object.entries(object)) {
     if (!key.isWellFormed()) return below(key, flaw("must not contain a lone surrogate in its name"));
-    const found = findFlaw(value, depth + 1);
+    // An agent's `{ city: undefined }` is written without the city.
+    const found = value === undefined ? undefined : findFlaw(value, depth + 1);
     if (found !== undefined) return below(key, found);
   }
   return undefined;

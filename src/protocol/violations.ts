@@ -22,7 +22,7 @@ export function mustBe(expected: string, input: unknown): string {
 }
 
 function kindOf(input: unknown): string {
-  if (input === null) return "null";
+  if (input === null || input === undefined) return String(input);
   if (Array.isArray(input)) return "an array";
   return typeof input === "object" ? "an object" : `a ${typeof input}`;
 }

@@ -5,7 +5,9 @@ export type ApiKey = { id: string; owner: string; expiresAt: number | null; revo
 /** The key with this SHA-256 hash (64 hexadecimal digits), valid or not. */
 export async function findApiKey(db: D1Database, hash: string): Promise<ApiKey | undefined> {
   const row = await db
-    .prepare("SELECT id, owner, expires_at AS expiresAt, revoked_at AS revokedAt FROM api_keys WHERE hash = ?")
+    .prepare(
+      "SELECT id, owner, expires_at AS expiresAt, revoked_at AS revokedAt FROM api_keys WHERE hash = ?",
+    )
     .bind(hash)
     .first<ApiKey>();
   return row ?? undefined;

@@ -4,8 +4,8 @@ import type { Result } from "../lib/result.ts";
 import type { Failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
 import type { Task } from "../protocol/task.ts";
-import type { IdempotencyKey } from "./store.ts";
 import type { ListFilter, Position } from "./records.ts";
+import type { IdempotencyKey } from "./store.ts";
 
 export type SendCommand = {
   agent: string;

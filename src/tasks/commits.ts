@@ -23,12 +23,12 @@ export class Commits {
 
   /** Resolves when a commit under way is done: the moment to write together with others. */
   async turn(): Promise<void> {
-    if (this.#running) await this.#running;
+    if (this.#running !== undefined) await this.#running;
   }
 
   /** Resolves when everything written before the call is on disk. */
   durable(): Promise<void> {
-    if (this.#running) {
+    if (this.#running !== undefined) {
       // What is under way may have begun before the newest write.
       if (!this.#dirty) return this.#running;
       this.#next ??= this.#running.then(() => {

@@ -3,11 +3,14 @@
 // A row in `due` stands for every instance that still needs looking after, and `drive` does whatever is
 // needed now: create the instance, tell it of a new message, terminate it when its task has ended without
 // it, notice that it has died. Every step of it may be repeated, so it is run at once and again by the alarm.
+// In the other direction the instance reports here, and is heard as long as it is its task's present one.
 
-import type { JobParams } from "../agents/workflow.ts";
-import { isTerminal } from "../protocol/state.ts";
+import type { JobParams, JobReport, JobStart } from "../agents/workflow.ts";
+import type { Message } from "../protocol/message.ts";
+import { isInterrupted, isTerminal } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
-import type { TaskRecord } from "./machine.ts";
+import { toTask } from "./journal.ts";
+import { apply, type Entry, type TaskRecord, tooLarge } from "./machine.ts";
 import type { Store } from "./store.ts";
 
 const MAX_ATTEMPTS = 3;
@@ -15,10 +18,22 @@ const MAX_ATTEMPTS = 3;
 export type JobsOptions = {
   store: Store;
   workflow: Workflow<JobParams>;
+  /** The Durable Object id of this home. */
   home: string;
   now(): number;
   watchMs: number;
-  fail(record: TaskRecord, reason: string): void;
+  maxTaskBytes: number;
+  waitUntil(promise: Promise<unknown>): void;
+  /** Begins the turn that answers the next message waiting in this task's journal. */
+  continueTask(record: TaskRecord): void;
+};
+
+export type JobBegin = {
+  /** The task as it is stored; undefined: it is new. */
+  before: TaskRecord | undefined;
+  record: TaskRecord;
+  entries: Entry[];
+  companion?: (() => void) | undefined;
 };
 
 export class Jobs {
@@ -30,8 +45,36 @@ export class Jobs {
     this.#options = options;
   }
 
-  /** Makes the alarm look after the task from now on; to be called in the transaction that changes the task. */
-  schedule(task: string): void {
+  /** Begins a durable turn: the task names its instance before there is one. */
+  begin({ before, record, entries, companion }: JobBegin): void {
+    const after = { ...record, job: crypto.randomUUID() };
+    this.#options.store.save({
+      before,
+      after,
+      entries,
+      companion: () => {
+        companion?.();
+        this.#schedule(record.id);
+      },
+    });
+    this.#options.waitUntil(this.drive(record.id));
+  }
+
+  /** Something has changed that the task's instance must hear of. */
+  notify(task: string): void {
+    this.#options.store.write(() => this.#schedule(task));
+    this.#options.waitUntil(this.drive(task));
+  }
+
+  /** A message has come while the turn runs: if it waits for one, the task works again. */
+  resume(record: TaskRecord): void {
+    const { store, now } = this.#options;
+    if (isInterrupted(record.state))
+      store.put(record, { kind: "status", state: "TASK_STATE_WORKING" }, now());
+    this.notify(record.id);
+  }
+
+  #schedule(task: string): void {
     const { store, now, watchMs } = this.#options;
     store.due.set("job", task, now() + watchMs);
   }
@@ -39,34 +82,29 @@ export class Jobs {
   /** Does what the task's instance needs now. Never throws: what failed is tried again by the alarm. */
   async drive(task: string): Promise<void> {
     const { store } = this.#options;
+    let settled = false;
     try {
       const record = store.get(task);
-      if (!record?.job || (await this.#isSettled(record, record.job))) {
-        store.write(() => store.due.clear("job", task));
-        return;
-      }
+      settled = !record?.job || (await this.#look(record, record.job));
     } catch (error) {
       log("error", "a job could not be looked after", { taskId: task, error });
     }
-    // The task may have ended, and its row gone, while this waited.
-    const record = store.get(task);
-    if (record?.job) store.write(() => this.schedule(task));
+    // The next turn of the task may have begun while this waited, with an instance of its own.
+    const isIdle = !(store.get(task)?.attempt ?? 0);
+    store.write(() => (settled && isIdle ? store.due.clear("job", task) : this.#schedule(task)));
   }
 
   /** Whether the instance needs no further care. */
-  async #isSettled(record: TaskRecord, job: string): Promise<boolean> {
+  async #look(record: TaskRecord, job: string): Promise<boolean> {
     const { workflow, home } = this.#options;
     const instance = await find(workflow, job);
-    if (isTerminal(record.state)) {
+    if (record.attempt === 0) {
       this.#woken.delete(job);
-      const status = instance && (await instance.status()).status;
-      if (instance && (status === "queued" || status === "running" || status === "waiting" || status === "paused")) {
-        // An instance whose last report ended the task is about to end by itself.
-        if (record.state === "TASK_STATE_CANCELED" || record.state === "TASK_STATE_FAILED") await instance.terminate();
-      }
+      // An instance whose own report ended the turn is about to end by itself.
+      const isCutOff = record.state === "TASK_STATE_CANCELED" || record.state === "TASK_STATE_FAILED";
+      if (isCutOff && instance && isAlive((await instance.status()).status)) await instance.terminate();
       return true;
     }
-    if (record.attempt === 0) return true;
     if (!instance) {
       await workflow.create({ id: job, params: { home, task: record.id, job, agent: record.agent } });
       this.#woken.add(job);
@@ -74,7 +112,7 @@ export class Jobs {
     }
     const { status, error } = await instance.status();
     if (status === "errored" || status === "terminated" || status === "complete") {
-      this.#replace(record, job, error?.message);
+      this.#replace(record.id, job, error?.message);
       return false;
     }
     if (record.inputs > record.answered) {
@@ -88,17 +126,102 @@ export class Jobs {
   }
 
   /** The instance ended without ending its turn: a new one runs the turn, whose known reports are skipped. */
-  #replace(seen: TaskRecord, job: string, error: string | undefined): void {
-    const { store, fail } = this.#options;
-    const record = store.get(seen.id);
-    if (!record || record.job !== job || isTerminal(record.state)) return;
+  #replace(task: string, job: string, error: string | undefined): void {
+    const { store, now } = this.#options;
+    const record = this.#find(task, job);
+    if (!record) return;
     log("error", "job ended early", { taskId: record.id, attempt: record.attempt, error });
     if (record.attempt >= MAX_ATTEMPTS) {
-      fail(record, `The job of this task stopped ${MAX_ATTEMPTS} times before its end.`);
+      store.fail(record, `The job of this task stopped ${MAX_ATTEMPTS} times before its end.`, now());
       return;
     }
-    const after = { ...record, attempt: record.attempt + 1, answered: record.turnInput, job: crypto.randomUUID() };
-    store.save({ before: record, after, entries: [], companion: () => this.schedule(record.id) });
+    const after = {
+      ...record,
+      attempt: record.attempt + 1,
+      answered: record.turnInput,
+      job: crypto.randomUUID(),
+    };
+    store.save({ before: record, after, entries: [] });
+  }
+
+  /** The task, if its present turn is run by this instance. */
+  #find(task: string, job: string): TaskRecord | undefined {
+    const record = this.#options.store.get(task);
+    return record?.job === job && record.attempt > 0 ? record : undefined;
+  }
+
+  // What instances ask and report.
+
+  start(task: string, job: string): JobStart | null {
+    const { store } = this.#options;
+    const record = this.#find(task, job);
+    if (!record) return null;
+    const { contextId, turnSeq, turnInput } = record;
+    const begun = store.journal.read(task, 0).filter((entry) => entry.seq <= turnInput);
+    const input = begun.at(-1);
+    if (!input) return null;
+    return {
+      contextId,
+      turnSeq,
+      turnInput,
+      input: JSON.parse(input.body) as Message,
+      history: toTask(record, begun, { artifacts: false }).history ?? [],
+      memory: store.loadMemory(record.agent, contextId),
+    };
+  }
+
+  /** Takes an emission, once for each key; false when the task is over and the job should stop. */
+  report(task: string, job: string, report: JobReport): boolean {
+    const { store, now, maxTaskBytes } = this.#options;
+    const record = this.#find(task, job);
+    if (!record) return false;
+    const { key, emission, ending, memory } = report;
+    return store.write(() => {
+      if (!store.takeReport(task, `${record.turnSeq}:${key}`)) return true;
+      const step = apply(record, emission, now());
+      if (!step) return false;
+      if (!ending && step.record.bytes > maxTaskBytes) {
+        store.fail(record, tooLarge(maxTaskBytes), now());
+        return false;
+      }
+      const after = ending ? { ...step.record, attempt: 0 } : step.record;
+      store.save({
+        before: record,
+        after,
+        entries: [step.entry],
+        ...(memory && { memory }),
+        ...(ending && { companion: () => store.due.clear("job", task) }),
+      });
+      if (ending && after.inputs > after.answered && !isTerminal(after.state))
+        this.#options.continueTask(after);
+      return true;
+    });
+  }
+
+  /** The journal row of the first message after row `after`, 0 if there is none; it counts as taken. */
+  answer(task: string, job: string, after: number): { seq: number; over: boolean } {
+    const { store, now } = this.#options;
+    const record = this.#find(task, job);
+    if (!record) return { seq: 0, over: true };
+    const next = store.journal.nextMessage(task, after);
+    if (!next) return { seq: 0, over: false };
+    if (next.seq > record.answered) {
+      const waits = isInterrupted(record.state);
+      const step = waits ? apply(record, { kind: "status", state: "TASK_STATE_WORKING" }, now()) : undefined;
+      store.save({
+        before: record,
+        after: { ...(step?.record ?? record), answered: next.seq },
+        entries: step ? [step.entry] : [],
+      });
+    }
+    return { seq: next.seq, over: false };
+  }
+
+  /** The message in row `seq` of the task's journal. */
+  message(task: string, job: string, seq: number): Message | null {
+    if (!this.#find(task, job)) return null;
+    const [entry] = this.#options.store.journal.read(task, seq - 1, 1);
+    return entry?.seq === seq && entry.kind === "message" ? (JSON.parse(entry.body) as Message) : null;
   }
 }
 
@@ -109,4 +232,8 @@ async function find(workflow: Workflow<JobParams>, id: string): Promise<Workflow
     if (error instanceof Error && /not.found/i.test(error.message)) return undefined;
     throw error;
   }
+}
+
+function isAlive(status: InstanceStatus["status"]): boolean {
+  return status !== "complete" && status !== "errored" && status !== "terminated";
 }

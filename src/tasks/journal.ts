@@ -36,7 +36,11 @@ export class Journal {
       const batch = rows.slice(start, start + ROWS_PER_INSERT);
       const values = batch.map(() => "(?1, ?, ?, ?, ?)").join(", ");
       const bindings = batch.flatMap((row) => [row.seq, row.piece, row.kind, row.body]);
-      this.#sql.exec(`INSERT INTO journal (task, seq, piece, kind, body) VALUES ${values}`, task, ...bindings);
+      this.#sql.exec(
+        `INSERT INTO journal (task, seq, piece, kind, body) VALUES ${values}`,
+        task,
+        ...bindings,
+      );
     }
   }
 
@@ -48,6 +52,16 @@ export class Journal {
       afterSeq,
     );
     return collect(cursor, maxUnits);
+  }
+
+  /** The first message from the client after row `afterSeq`. */
+  nextMessage(task: string, afterSeq: number): Entry | undefined {
+    const cursor = this.#sql.exec<Row>(
+      "SELECT seq, kind, body FROM journal WHERE task = ? AND seq > ? AND kind = 'message' ORDER BY seq, piece",
+      task,
+      afterSeq,
+    );
+    return collect(cursor, 1)[0];
   }
 
   /** The task as a client sees it now. */
@@ -127,7 +141,8 @@ export function toTask(record: TaskRecord, entries: readonly Entry[], view: View
     if (artifacts.length > 0) task.artifacts = artifacts;
   }
   const { historyLength } = view;
-  const kept = historyLength === undefined ? history : historyLength === 0 ? [] : history.slice(-historyLength);
+  const kept =
+    historyLength === undefined ? history : historyLength === 0 ? [] : history.slice(-historyLength);
   if (kept.length > 0) task.history = kept;
   return task;
 }

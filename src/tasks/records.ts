@@ -70,7 +70,11 @@ export class Records {
       this.#count(record, 1);
       return;
     }
-    if (before.statusSeq === record.statusSeq && before.attempt === record.attempt && before.job === record.job) {
+    if (
+      before.statusSeq === record.statusSeq &&
+      before.attempt === record.attempt &&
+      before.job === record.job
+    ) {
       // No index holds these columns.
       this.#sql.exec(
         "UPDATE tasks SET seq = ?, bytes = ?, turn_seq = ?, turn_input = ?, answered = ?, inputs = ? WHERE id = ?",

@@ -1,13 +1,14 @@
 // The database of a home, as one thing: a change of a task is written here, in one transaction, and whoever
 // waits for news of that task is woken when it is on disk.
 
+import { type Emission, toAgentMessage } from "../agents/emissions.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
 import { Commits } from "./commits.ts";
 import { Due } from "./due.ts";
 import { Journal } from "./journal.ts";
-import type { Entry, TaskRecord } from "./machine.ts";
+import { apply, type Entry, type TaskRecord } from "./machine.ts";
 import { Records } from "./records.ts";
 import { migrate, schemaVersion } from "./schema.ts";
 import { Signals } from "./signals.ts";
@@ -21,12 +22,13 @@ export type Change = {
   before: TaskRecord | undefined;
   after: TaskRecord;
   entries: readonly Entry[];
-  /** The conversation's memory, if the change ends a turn that set some. */
-  memory?: Record<string, unknown>;
+  /** What the turn that this change ends wants remembered of the conversation. */
+  memory?: MemoryChanges;
   /** Anything else that belongs into the same transaction. */
   companion?: () => void;
 };
 
+export type MemoryChanges = Map<string, unknown>;
 export type IdempotencyKey = { key: string; fingerprint: string };
 /** What a request with this key was answered with. */
 export type Replay = { task: string } | { message: Message };
@@ -87,6 +89,20 @@ export class Store {
     void this.#announce(after.id);
   }
 
+  /** Applies what the server itself says about a task that no turn is in charge of. */
+  put(stored: TaskRecord, emission: Emission, now: number): TaskRecord {
+    const step = apply(stored, emission, now);
+    if (!step) return stored;
+    this.save({ before: stored, after: step.record, entries: [step.entry] });
+    return step.record;
+  }
+
+  /** Fails a task that no turn is in charge of. */
+  fail(stored: TaskRecord, reason: string, now: number): void {
+    const message = toAgentMessage(stored, `${stored.id}-${stored.seq + 1}`, reason);
+    this.put(stored, { kind: "status", state: "TASK_STATE_FAILED", message }, now);
+  }
+
   async #announce(task: string): Promise<void> {
     // Not inside the transaction that is being written.
     await undefined;
@@ -133,8 +149,9 @@ export class Store {
     return row ? (JSON.parse(row.body) as Record<string, unknown>) : {};
   }
 
-  saveMemory(agent: string, contextId: string, memory: Record<string, unknown>, now: number): void {
-    const body = JSON.stringify(memory);
+  /** Turns of one conversation may overlap, so each writes only the keys it has set. */
+  saveMemory(agent: string, contextId: string, changes: MemoryChanges, now: number): void {
+    const body = JSON.stringify({ ...this.loadMemory(agent, contextId), ...Object.fromEntries(changes) });
     this.#storage.sql.exec("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", agent, contextId, body, now);
   }
 

@@ -9,7 +9,15 @@
 // difference the rest of the earlier run is marked as replaced, and each artifact it had touched starts over
 // with `append: false` and all its parts.
 
-import { type Agent, type ArtifactInput, type Content, type Memory, type QuickTask, toInput } from "../agents/agent.ts";
+import {
+  type Agent,
+  type ArtifactInput,
+  type Content,
+  type Memory,
+  type QuickTask,
+  toInput,
+  toMemory,
+} from "../agents/agent.ts";
 import { type Emission, toAgentMessage, toArtifactEmission } from "../agents/emissions.ts";
 import type { Artifact } from "../protocol/artifact.ts";
 import type { TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from "../protocol/events.ts";
@@ -17,11 +25,11 @@ import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
 import { toArtifacts } from "./journal.ts";
-import { apply, type Entry, restart, type TaskRecord, toEvent, tooLarge } from "./machine.ts";
-import type { Change } from "./store.ts";
+import { apply, type Entry, restart, type Step, type TaskRecord, toEvent, tooLarge } from "./machine.ts";
+import type { Change, MemoryChanges } from "./store.ts";
 
 /** How long emissions are gathered, in microtasks: enough for an agent's own awaits between two of them. */
-const GATHER_MICROTASKS = 32;
+export const GATHER_MICROTASKS = 32;
 
 /** What was started by the turn's first act. */
 export type Outcome = { kind: "task" } | { kind: "message"; message: Message };
@@ -33,8 +41,9 @@ export type TurnHost = {
   /** Writes a change of the task in one transaction. */
   save(change: Change): void;
   loadMemory(agent: string, contextId: string): Record<string, unknown>;
-  saveMemory(agent: string, contextId: string, memory: Record<string, unknown>): void;
-  /** The messages of the task, up to this row of its journal. */
+  /** Writes what a turn that made no task wants remembered. */
+  saveMemory(agent: string, contextId: string, changes: MemoryChanges): void;
+  /** The messages of the task as its turn began, the one that began it last. */
   loadHistory(record: TaskRecord): Message[];
   /** The turn is over; it is no longer in charge of its task. */
   ended(turn: Turn): void;
@@ -67,8 +76,7 @@ export class Turn {
   #stored: TaskRecord | undefined;
   #pending: Entry[];
   #companion: (() => void) | undefined;
-  #memory: Record<string, unknown> | undefined;
-  #memoryChanged = false;
+  readonly #memory: MemoryChanges = new Map();
   #ordinal = 0;
   #gathering = false;
   #over = false;
@@ -122,7 +130,11 @@ export class Turn {
   /** Ends the turn from outside: canceled by its caller, or failed by the watchdog. */
   stop(state: "TASK_STATE_CANCELED" | "TASK_STATE_FAILED", reason?: string): void {
     if (this.#over) return;
-    this.#put({ kind: "status", state, ...(reason !== undefined && { message: this.#agentMessage(reason) }) });
+    this.#put({
+      kind: "status",
+      state,
+      ...(reason !== undefined && { message: this.#agentMessage(reason) }),
+    });
     this.#abort.abort(new DOMException(reason ?? "The task was canceled.", "AbortError"));
   }
 
@@ -142,7 +154,7 @@ export class Turn {
   /** Writes what has been gathered; the task exists from then on. */
   flush(): void {
     const unchanged = this.#stored === this.#record && this.#pending.length === 0;
-    const memory = this.#over && this.#memoryChanged ? this.#memory : undefined;
+    const memory = this.#over && this.#memory.size > 0 ? this.#memory : undefined;
     if (unchanged && !memory) return;
     const entries = this.#pending;
     this.#pending = [];
@@ -169,11 +181,17 @@ export class Turn {
 
   #emit(emission: Emission): void {
     if (this.#over) {
-      log("warn", "emission after the end of the turn dropped", { agent: this.#agent.name, taskId: this.taskId });
+      log("warn", "emission after the end of the turn dropped", {
+        agent: this.#agent.name,
+        taskId: this.taskId,
+      });
       return;
     }
     const ordinal = this.#ordinal++;
-    if (!this.#earlier) return this.#put(emission);
+    if (!this.#earlier) {
+      this.#put(emission);
+      return;
+    }
     const seen = this.#earlier.next(emission, ordinal, this.#record);
     if (seen.kind === "known") return;
     if (seen.kind === "differs") {
@@ -187,14 +205,23 @@ export class Turn {
   #put(emission: Emission): void {
     const step = apply(this.#record, emission, this.#host.now());
     if (!step) return;
-    const ends = emission.kind === "status" && (isTerminal(emission.state) || isInterrupted(emission.state));
-    if (!ends && step.record.bytes > this.#host.maxTaskBytes) {
+    if (step.record.bytes > this.#host.maxTaskBytes) {
       this.#fail(tooLarge(this.#host.maxTaskBytes));
       return;
     }
-    this.#record = ends ? { ...step.record, attempt: 0 } : step.record;
-    this.#pending.push(step.entry);
-    if (!ends) return this.#gather();
+    const ends = emission.kind === "status" && (isTerminal(emission.state) || isInterrupted(emission.state));
+    if (ends) {
+      this.#end(step);
+    } else {
+      this.#record = step.record;
+      this.#pending.push(step.entry);
+      this.#gather();
+    }
+  }
+
+  #end({ record, entry }: Step): void {
+    this.#record = { ...record, attempt: 0 };
+    this.#pending.push(entry);
     this.#over = true;
     this.flush();
     this.#host.ended(this);
@@ -275,7 +302,7 @@ export class Turn {
     }
     const { taskId: _, ...message } = this.#agentMessage(content);
     this.#over = true;
-    if (this.#memoryChanged && this.#memory) {
+    if (this.#memory.size > 0) {
       this.#host.saveMemory(this.#agent.name, this.#record.contextId, this.#memory);
     }
     this.#outcome.resolve({ kind: "message", message });
@@ -284,21 +311,19 @@ export class Turn {
 
   /** A message of the agent. Its id follows from its place, so that a re-run makes the same one. */
   #agentMessage(content: Content): Message {
-    return toAgentMessage(this.#record, `${this.#record.id}-${this.#record.turnSeq + this.#ordinal}`, content);
+    return toAgentMessage(
+      this.#record,
+      `${this.#record.id}-${this.#record.turnSeq + this.#ordinal}`,
+      content,
+    );
   }
 
   #memoryView(): Memory {
-    const load = () => {
-      this.#memory ??= this.#host.loadMemory(this.#agent.name, this.#record.contextId);
-      return this.#memory;
-    };
-    return {
-      get: (key) => (Object.hasOwn(load(), key) ? load()[key] : undefined),
-      set: (key, value) => {
-        this.#memory = { ...load(), [key]: value };
-        this.#memoryChanged = true;
-      },
-    };
+    let loaded: Record<string, unknown> | undefined;
+    return toMemory(this.#memory, () => {
+      loaded ??= this.#host.loadMemory(this.#agent.name, this.#record.contextId);
+      return loaded;
+    });
   }
 }
 
@@ -352,7 +377,8 @@ class Earlier {
   }
 
   #whole(emission: Emission): Emission {
-    if (emission.kind !== "artifact" || !this.#startOver.delete(emission.artifact.artifactId)) return emission;
+    if (emission.kind !== "artifact" || !this.#startOver.delete(emission.artifact.artifactId))
+      return emission;
     const whole = this.#artifacts.get(emission.artifact.artifactId) ?? emission.artifact;
     return { ...emission, artifact: whole, append: false };
   }
@@ -365,5 +391,8 @@ function toComparable(body: string): { event: string; artifactId: string | undef
     | { artifactUpdate: TaskArtifactUpdateEvent };
   if ("artifactUpdate" in event) return { event: body, artifactId: event.artifactUpdate.artifact.artifactId };
   const { timestamp: _, ...status } = event.statusUpdate.status;
-  return { event: JSON.stringify({ statusUpdate: { ...event.statusUpdate, status } }), artifactId: undefined };
+  return {
+    event: JSON.stringify({ statusUpdate: { ...event.statusUpdate, status } }),
+    artifactId: undefined,
+  };
 }

@@ -2,13 +2,13 @@
 // their agent, by a cancellation or by the watchdog.
 
 import type { Agent } from "../agents/agent.ts";
-import { toAgentMessage } from "../agents/emissions.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
-import { apply, type Entry, type TaskRecord } from "./machine.ts";
+import { toTask } from "./journal.ts";
+import type { Entry, TaskRecord } from "./machine.ts";
 import type { Store } from "./store.ts";
-import { Turn, type TurnHost } from "./turn.ts";
+import { GATHER_MICROTASKS, Turn, type TurnHost } from "./turn.ts";
 
 /** A turn is begun at most this often, counting the first time. */
 const MAX_ATTEMPTS = 3;
@@ -54,9 +54,12 @@ export class Turns {
       stepMs,
       save: (change) => store.save(change),
       loadMemory: (agent, contextId) => store.loadMemory(agent, contextId),
-      saveMemory: (agent, contextId, memory) =>
-        store.write(() => store.saveMemory(agent, contextId, memory, now())),
-      loadHistory: (record) => store.journal.toTask(record, { artifacts: false }).history ?? [],
+      saveMemory: (agent, contextId, changes) =>
+        store.write(() => store.saveMemory(agent, contextId, changes, now())),
+      loadHistory: (record) => {
+        const begun = store.journal.read(record.id, 0).filter((entry) => entry.seq <= record.turnInput);
+        return toTask(record, begun, { artifacts: false }).history ?? [];
+      },
       ended: (turn) => this.#ended(turn),
     };
   }
@@ -76,7 +79,15 @@ export class Turns {
     this.#live.set(turn.taskId, turn);
     if (materialise) turn.materialise();
     this.#options.waitUntil(turn.run());
+    void this.#watchSoon(turn);
     return turn;
+  }
+
+  /** A turn that outlives its first microtasks is watched; one that waits for nothing needs no alarm. */
+  async #watchSoon(turn: Turn): Promise<void> {
+    for (let i = 0; i < 2 * GATHER_MICROTASKS; i++) await undefined;
+    const { store, now } = this.#options;
+    if (this.#live.get(turn.taskId) === turn && store.exists) store.due.ring(now() + WATCHDOG_MS);
   }
 
   /** Runs again what a dead process left behind. */
@@ -95,7 +106,7 @@ export class Turns {
       const reason = agent
         ? `The server stopped during this turn ${MAX_ATTEMPTS} times.`
         : "The agent of this task is no longer served.";
-      this.failTask(stored, reason);
+      store.fail(stored, reason, now());
       return;
     }
     log("info", "turn runs again", { taskId: stored.id, attempt: stored.attempt + 1 });
@@ -103,15 +114,6 @@ export class Turns {
     store.save({ before: stored, after: record, entries: [] });
     const message = JSON.parse(input.body) as Message;
     this.begin({ agent, message, record, stored: record, pending: [], journal });
-    this.#options.store.due.ring(now() + WATCHDOG_MS);
-  }
-
-  /** Fails a task that no turn is in charge of. */
-  failTask(stored: TaskRecord, reason: string): void {
-    const { store, now } = this.#options;
-    const message = toAgentMessage(stored, `${stored.id}-${stored.seq + 1}`, reason);
-    const step = apply(stored, { kind: "status", state: "TASK_STATE_FAILED", message }, now());
-    if (step) store.save({ before: stored, after: step.record, entries: [step.entry] });
   }
 
   /** The watchdog: fails turns that have lasted too long. */

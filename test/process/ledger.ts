@@ -14,7 +14,7 @@ export type Intent = {
 export type TrackedTask = {
   id: string;
   intent: Intent;
-  /** When the server acknowledged it. */
+  /** When its message was sent for the first time. */
   since: number;
   /** Set when a cancellation was acknowledged. */
   canceled: boolean;
@@ -44,10 +44,10 @@ export class Ledger {
     this.violations.push(text);
   }
 
-  acknowledge(task: Task, intent: Intent): TrackedTask {
+  acknowledge(task: Task, intent: Intent, since: number): TrackedTask {
     let tracked = this.tasks.get(task.id);
     if (!tracked) {
-      tracked = { id: task.id, intent, since: Date.now(), canceled: false };
+      tracked = { id: task.id, intent, since, canceled: false };
       this.tasks.set(task.id, tracked);
     }
     return tracked;

@@ -9,7 +9,7 @@ import type { Random } from "./random.ts";
 const CLIENTS = 8;
 
 /** A request whose answer was cut off, to be repeated with the same key. */
-type Unanswered = { intent: Intent; key: string; params: object };
+type Unanswered = { intent: Intent; key: string; params: object; since: number };
 
 /** One server's life, as its clients see it. */
 export type Life = {
@@ -84,11 +84,11 @@ export class Load {
 
   async #send(life: Life, intent: Intent, configuration = {}): Promise<Task> {
     const params = { message: this.#message(intent.text), configuration };
-    return this.#request(life, { intent, key: params.message.messageId, params });
+    return this.#request(life, { intent, key: params.message.messageId, params, since: Date.now() });
   }
 
   async #request(life: Life, request: Unanswered): Promise<Task> {
-    const { intent, key, params } = request;
+    const { intent, key, params, since } = request;
     try {
       const headers = { "idempotency-key": key };
       const { task } = await call<{ task: Task }>({
@@ -97,7 +97,7 @@ export class Load {
         params,
         headers,
       });
-      this.#ledger.acknowledge(task, intent);
+      this.#ledger.acknowledge(task, intent, since);
       return task;
     } catch (error) {
       if (error instanceof Lost) this.#unanswered.push(request);
@@ -117,18 +117,21 @@ export class Load {
 
   /** Reads a stream that begins with a snapshot. */
   async #follow(events: ReturnType<typeof stream>, intent: Intent): Promise<void> {
+    const since = Date.now();
     let watch: Watch | undefined;
     for await (const { id, result } of events) {
       if (watch) this.#ledger.observe(watch, id, result);
-      else watch = this.#begin(id, result, intent);
+      else watch = this.#begin(id, result, intent, since);
     }
     if (watch) watch.over = true;
     else this.#ledger.violation("a stream without events");
   }
 
-  #begin(id: string, { task }: StreamResponse, intent: Intent): Watch | undefined {
+  #begin(id: string, { task }: StreamResponse, intent: Intent, since: number): Watch | undefined {
     const start = toNumber(id);
-    if (task && start !== undefined) return this.#ledger.watch(this.#ledger.acknowledge(task, intent), start);
+    if (task && start !== undefined) {
+      return this.#ledger.watch(this.#ledger.acknowledge(task, intent, since), start);
+    }
     this.#ledger.violation(`a stream that begins with event "${id}" and not with a numbered task`);
     return undefined;
   }

@@ -164,6 +164,26 @@ describe.each(sends)("%s", (_, send) => {
     });
   });
 
+  it("stops reading a body without length at the limit and answers 413", async () => {
+    const app = createRecordingApp({ settings: { maxBodyBytes: 10_000 } });
+    let sent = 0;
+    const endless = new ReadableStream<Uint8Array>(
+      {
+        pull: (controller) => {
+          sent += 1000;
+          controller.enqueue(new Uint8Array(1000).fill(0x20));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const [path, init] = send({});
+    const response = await app.fetch(path, { ...init, body: endless });
+    expect(response.status).toBe(413);
+    expect(await refusalOf(response)).toMatchObject({ reason: "PAYLOAD_TOO_LARGE" });
+    expect(sent).toBe(11_000);
+    expect(app.calls).toEqual([]);
+  });
+
   it("asks who is calling before it reads the body", async () => {
     const order: string[] = [];
     const app = createRecordingApp({

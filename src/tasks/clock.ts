@@ -1,0 +1,87 @@
+// What happens in a home without anybody asking: its alarm sees to what is due, and tells D1 of the home, so
+// that the cron can notice an alarm that was lost.
+
+import { log } from "../telemetry/log.ts";
+import type { Jobs } from "./jobs.ts";
+import { DAY_MS, type Store } from "./store.ts";
+import { type Turns, WATCHDOG_MS } from "./turns.ts";
+
+/** Rows that one run of the alarm sees to. */
+const ITEMS = 100;
+/** How far ahead of the truth the time reported to D1 may be. */
+const REPORT_SLACK_MS = 300_000;
+const REPORT_RETRY_MS = 60_000;
+
+export type ClockOptions = {
+  store: Store;
+  turns: Turns;
+  jobs: Jobs;
+  now(): number;
+  retentionMs: number;
+  /** Writes to D1 that this home exists, and when it expects to be done with what is due now (ms). */
+  report(dueAt: number | undefined): Promise<void>;
+};
+
+export class Clock {
+  readonly #options: ClockOptions;
+  /** What D1 was told last; unknown to a new object, which therefore tells it again. */
+  #reportedDueAt = 0;
+
+  constructor(options: ClockOptions) {
+    this.#options = options;
+  }
+
+  /** One run of the alarm. Never throws: an alarm that throws six times is dropped for good. */
+  async ring(): Promise<void> {
+    const { store, now } = this.#options;
+    store.due.rang();
+    if (!store.exists) return;
+    try {
+      await this.#runDue(now());
+    } catch (error) {
+      log("error", "alarm failed", { error });
+      store.due.ring(now() + WATCHDOG_MS);
+    } finally {
+      this.#arm();
+    }
+  }
+
+  async #runDue(now: number): Promise<void> {
+    const { store, turns, jobs, retentionMs } = this.#options;
+    turns.watch();
+    for (const { kind, key } of store.due.take(now, ITEMS)) {
+      if (kind === "job") {
+        await jobs.drive(key);
+      } else if (kind === "trim") {
+        const trimmed = store.trim(now - retentionMs, now, ITEMS);
+        store.write(() => store.due.set("trim", "", trimmed === ITEMS ? now + 1_000 : now + DAY_MS));
+      } else {
+        this.#reportedDueAt = 0;
+      }
+    }
+    // A time that D1 knows and that has passed is corrected, or the cron would wake this home for nothing.
+    if (this.#reportedDueAt < now) await this.#report(now);
+  }
+
+  async #report(now: number): Promise<void> {
+    const { store, report } = this.#options;
+    const dueAt = store.due.earliest(["job", "trim"]);
+    const reported = dueAt === undefined ? undefined : Math.max(dueAt, now + REPORT_SLACK_MS);
+    try {
+      await report(reported);
+      this.#reportedDueAt = reported ?? Number.POSITIVE_INFINITY;
+      store.write(() => store.due.clear("register", ""));
+    } catch (error) {
+      log("warn", "the home could not be registered", { error });
+      store.write(() => store.due.set("register", "", now + REPORT_RETRY_MS));
+    }
+  }
+
+  /** Sets the alarm for whatever comes first. */
+  #arm(): void {
+    const { store, turns, now } = this.#options;
+    const earliest = store.due.earliest(["job", "trim", "register"]);
+    if (earliest !== undefined) store.due.ring(earliest);
+    if (turns.count > 0) store.due.ring(now() + WATCHDOG_MS);
+  }
+}

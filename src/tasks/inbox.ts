@@ -1,0 +1,187 @@
+// Messages: what a message from a client means for a task, old or new, and which turn answers it.
+
+import { toInput } from "../agents/agent.ts";
+import type { Registry } from "../agents/registry.ts";
+import { err, ok, type Result } from "../lib/result.ts";
+import { type Failure, failure } from "../protocol/errors.ts";
+import type { Message } from "../protocol/message.ts";
+import { isTerminal } from "../protocol/state.ts";
+import type { Task } from "../protocol/task.ts";
+import type { SendCommand } from "./commands.ts";
+import type { Jobs } from "./jobs.ts";
+import { apply, newRecord, receive, type TaskRecord } from "./machine.ts";
+import { keyReused, type Replay, type Store } from "./store.ts";
+import type { Turns } from "./turns.ts";
+
+/** Beyond this a home takes no new task; the platform's limit is 10 GB. */
+const FULL_BYTES = 8_000_000_000;
+
+/** What a message began: a task's turn, or an answer that makes no task. */
+export type Begun =
+  | { kind: "message"; message: Message }
+  /** `input` is the journal row of the message; `first` the task as it was then, for the first event of a stream. */
+  | { kind: "task"; id: string; input: number; first?: { seq: number; task: Task } };
+
+export type InboxOptions = {
+  store: Store;
+  turns: Turns;
+  jobs: Jobs;
+  agents: Registry;
+  now(): number;
+};
+
+export class Inbox {
+  readonly #options: InboxOptions;
+  /** Requests with an Idempotency-Key whose agent has not acted yet. */
+  readonly #beginning = new Map<string, { fingerprint: string; begun: Promise<Result<Begun, Failure>> }>();
+
+  constructor(options: InboxOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a message, once for each Idempotency-Key. */
+  async begin(operation: "send" | "stream", command: SendCommand): Promise<Result<Begun, Failure>> {
+    const { store, now } = this.#options;
+    const { idempotency } = command;
+    if (!idempotency) return this.#receive(command);
+    const scoped = { ...idempotency, key: `${command.agent}/${operation}/${idempotency.key}` };
+    const replay = store.replay(scoped, now());
+    if (!replay.ok) return replay;
+    if (replay.value) return ok(this.#fromReplay(replay.value));
+    const running = this.#beginning.get(scoped.key);
+    if (running) {
+      if (running.fingerprint !== scoped.fingerprint) return err(keyReused());
+      const begun = await running.begun;
+      if (!begun.ok || begun.value.kind === "message") return begun;
+      return ok(this.#fromReplay({ task: begun.value.id }));
+    }
+    const begun = this.#receive({ ...command, idempotency: scoped });
+    this.#beginning.set(scoped.key, { fingerprint: scoped.fingerprint, begun });
+    try {
+      return await begun;
+    } finally {
+      this.#beginning.delete(scoped.key);
+    }
+  }
+
+  #fromReplay(replay: Replay): Begun {
+    if ("message" in replay) return { kind: "message", message: replay.message };
+    return { kind: "task", id: replay.task, input: this.#options.store.get(replay.task)?.inputs ?? 0 };
+  }
+
+  async #receive(command: SendCommand): Promise<Result<Begun, Failure>> {
+    const { store, now } = this.#options;
+    const { message, newTaskId } = command;
+    if (message.taskId !== undefined) return this.#followUp(message.taskId, command);
+    // The Worker repeats a call whose answer was lost: the task is there already.
+    const known = store.get(newTaskId);
+    if (known) return ok({ kind: "task", id: known.id, input: known.inputs });
+    if (store.databaseBytes > FULL_BYTES) {
+      store.write(() => store.due.set("trim", "", now()));
+      const text = "This owner's storage is full; the oldest ended tasks are being removed.";
+      return err(failure("UNAVAILABLE", { message: text, retryAfterSeconds: 60 }));
+    }
+    return this.#newTask(command);
+  }
+
+  async #newTask(command: SendCommand): Promise<Result<Begun, Failure>> {
+    const { store, turns, jobs, agents, now } = this.#options;
+    const agent = agents.get(command.agent);
+    if (!agent) return err(failure("NOT_FOUND", { message: "Agent not found" }));
+    const created = newRecord(command.newTaskId, agent.name, command.newContextId, now());
+    const step = receive(created, command.message);
+    const message = JSON.parse(step.entry.body) as Message;
+    const { seq } = step.entry;
+    const record: TaskRecord = { ...step.record, attempt: 1, turnSeq: seq, turnInput: seq, answered: seq };
+    const task: Task = {
+      id: record.id,
+      contextId: record.contextId,
+      status: { state: record.state, timestamp: new Date(record.statusAt).toISOString() },
+      ...(command.historyLength !== 0 && { history: [message] }),
+    };
+    const begun: Begun = { kind: "task", id: record.id, input: seq, first: { seq, task } };
+    const companion = this.#companion(command, record.id);
+    if (agent.isDurable(toInput(message))) {
+      jobs.begin({ before: undefined, record, entries: [step.entry], companion });
+      return ok(begun);
+    }
+    const turn = turns.begin({
+      agent,
+      message,
+      record,
+      stored: undefined,
+      pending: [step.entry],
+      companion,
+      materialise: command.returnImmediately,
+    });
+    const outcome = await turn.outcome;
+    if (outcome.kind === "task") return ok(begun);
+    const { idempotency } = command;
+    if (idempotency) store.write(() => store.saveReplay(idempotency, outcome, now()));
+    return ok(outcome);
+  }
+
+  async #followUp(id: string, command: SendCommand): Promise<Result<Begun, Failure>> {
+    const { store, turns, jobs } = this.#options;
+    const stored = store.get(id);
+    if (stored?.agent !== command.agent) return err(failure("TASK_NOT_FOUND", { metadata: { taskId: id } }));
+    const { contextId } = command.message;
+    if (contextId !== undefined && contextId !== stored.contextId) {
+      const description = "is not the context of this task";
+      return err(failure("INVALID_PARAMS", { violations: [{ field: "message.contextId", description }] }));
+    }
+    if (isTerminal(stored.state)) {
+      const message = "The task has ended and takes no further message.";
+      return err(
+        failure("UNSUPPORTED_OPERATION", { message, metadata: { taskId: id, state: stored.state } }),
+      );
+    }
+    const companion = this.#companion(command, id);
+    const live = turns.get(id);
+    if (live) {
+      live.receive((record) => receive(record, command.message));
+      if (companion) store.write(companion);
+    } else {
+      const step = receive(stored, command.message);
+      store.save({
+        before: stored,
+        after: step.record,
+        entries: [step.entry],
+        ...(companion && { companion }),
+      });
+      // A durable turn that runs is told of the message; otherwise the message begins the next turn.
+      if (stored.attempt > 0) jobs.resume(step.record);
+      else this.continue(step.record);
+    }
+    const record = store.get(id) ?? stored;
+    const task = store.journal.toTask(record, { historyLength: command.historyLength, artifacts: true });
+    return ok({ kind: "task", id, input: record.inputs, first: { seq: record.seq, task } });
+  }
+
+  /** Begins the turn that answers the next message waiting in the task's journal. */
+  continue(stored: TaskRecord): void {
+    const { store, turns, jobs, agents, now } = this.#options;
+    const agent = agents.get(stored.agent);
+    const input = store.journal.nextMessage(stored.id, stored.answered);
+    const step = apply(stored, { kind: "status", state: "TASK_STATE_WORKING" }, now());
+    if (!agent || !input || !step) {
+      store.fail(stored, "The agent of this task is no longer served.", now());
+      return;
+    }
+    const message = JSON.parse(input.body) as Message;
+    const taken = { turnInput: input.seq, answered: input.seq };
+    const record = { ...step.record, ...taken, attempt: 1, turnSeq: step.entry.seq, job: null };
+    if (agent.isDurable(toInput(message))) {
+      jobs.begin({ before: stored, record, entries: [step.entry] });
+    } else {
+      store.save({ before: stored, after: record, entries: [step.entry] });
+      turns.begin({ agent, message, record, stored: record, pending: [] });
+    }
+  }
+
+  /** Keeps the answer to an Idempotency-Key, in the transaction that makes it true. */
+  #companion({ idempotency }: SendCommand, task: string): (() => void) | undefined {
+    const { store, now } = this.#options;
+    return idempotency && (() => store.saveReplay(idempotency, { task }, now()));
+  }
+}

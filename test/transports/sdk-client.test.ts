@@ -1,0 +1,243 @@
+// The official client against the whole server, over both bindings: every operation it has, and every error it
+// knows by name.
+
+import {
+  SendMessageRequest,
+  type StreamResponse,
+  type Task,
+  TaskPushNotificationConfig,
+  TaskState,
+} from "@a2a-js/sdk";
+import {
+  type Client,
+  ClientFactory,
+  DefaultAgentCardResolver,
+  JsonRpcTransportFactory,
+  RestTransportFactory,
+} from "@a2a-js/sdk/client";
+import {
+  ContentTypeNotSupportedError,
+  PushNotificationNotSupportedError,
+  RequestMalformedError,
+  TaskNotCancelableError,
+  TaskNotFoundError,
+  UnsupportedOperationError,
+} from "@a2a-js/sdk/errors";
+import { describe, expect, it } from "vitest";
+import { newOwner, ORIGIN, send } from "./front-door.ts";
+
+/** A client of one agent, found through its card, for an owner of its own. */
+function connect(binding: string, agent = "conformance", owner = newOwner()): Promise<Client> {
+  const fetchImpl: typeof fetch = (input, init) => {
+    const request = new Request(input, init);
+    request.headers.set("x-dev-owner", owner);
+    return send(request.url.slice(ORIGIN.length), request);
+  };
+  const factory = new ClientFactory({
+    transports: [new JsonRpcTransportFactory({ fetchImpl }), new RestTransportFactory({ fetchImpl })],
+    preferredTransports: [binding],
+    cardResolver: new DefaultAgentCardResolver({ fetchImpl }),
+  });
+  return factory.createFromUrl(ORIGIN, `${agent === "" ? "" : `/${agent}`}/.well-known/agent-card.json`);
+}
+
+let messages = 0;
+
+function saying(text: string, message: object = {}, configuration: object = {}): SendMessageRequest {
+  return SendMessageRequest.fromJSON({
+    message: { messageId: `m-${messages++}`, role: "ROLE_USER", parts: [{ text }], ...message },
+    configuration,
+  });
+}
+
+async function task(client: Client, request: SendMessageRequest): Promise<Task> {
+  const answer = await client.sendMessage(request);
+  if ("messageId" in answer) throw new Error("a Message came instead of a Task");
+  return answer;
+}
+
+async function collect(
+  stream: AsyncIterable<StreamResponse>,
+): Promise<NonNullable<StreamResponse["payload"]>[]> {
+  const events = [];
+  for await (const { payload } of stream) if (payload) events.push(payload);
+  return events;
+}
+
+function textOf({ artifacts }: Task): string[] {
+  return artifacts.flatMap(({ parts }) =>
+    parts.map(({ content }) => (content?.$case === "text" ? content.value : "")),
+  );
+}
+
+describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding) => {
+  it("sends a message to the default agent and gets the completed task", async () => {
+    const client = await connect(binding, "");
+    expect(client.transport.protocolName).toBe(binding);
+    const answer = await task(client, saying("hello"));
+    expect(answer.status?.state).toBe(TaskState.TASK_STATE_COMPLETED);
+    expect(textOf(answer)).toEqual(["echo: hello"]);
+  });
+
+  it("gets a Message from an agent that makes no task", async () => {
+    const client = await connect(binding);
+    const answer = await client.sendMessage(saying("message"));
+    expect(answer).toMatchObject({
+      messageId: expect.stringMatching(/./),
+      contextId: expect.stringMatching(/./),
+    });
+    expect((await client.listTasks({ tenant: "" } as never)).totalSize).toBe(0);
+  });
+
+  it("streams the task first, then its events, and ends at the terminal state", async () => {
+    const client = await connect(binding);
+    const events = await collect(client.sendMessageStream(saying("stream:3:1")));
+    expect(events[0]?.$case).toBe("task");
+    const chunks = events.flatMap((event) => (event.$case === "artifactUpdate" ? [event.value] : []));
+    expect(chunks.map(({ append, lastChunk }) => [append, lastChunk])).toEqual([
+      [false, false],
+      [true, false],
+      [true, true],
+    ]);
+    expect(events.at(-1)).toMatchObject({
+      $case: "statusUpdate",
+      value: { status: { state: TaskState.TASK_STATE_COMPLETED } },
+    });
+  });
+
+  it("streams exactly one Message from an agent that makes no task", async () => {
+    const client = await connect(binding);
+    const events = await collect(client.sendMessageStream(saying("message")));
+    expect(events.map(({ $case }) => $case)).toEqual(["message"]);
+  });
+
+  it("gets a task, with as much history as it asks for", async () => {
+    const client = await connect(binding);
+    const { id } = await task(client, saying("hello"));
+    const whole = await client.getTask({ tenant: "", id });
+    expect(whole.history).toHaveLength(1);
+    expect(textOf(whole)).toEqual(["echo: hello"]);
+    expect((await client.getTask({ tenant: "", id, historyLength: 0 })).history).toEqual([]);
+  });
+
+  it("lists its tasks, newest first, page by page", async () => {
+    const client = await connect(binding);
+    const ids = [];
+    for (const text of ["a", "b", "c"]) ids.unshift((await task(client, saying(text))).id);
+    const filter = { tenant: "", contextId: "", pageToken: "", statusTimestampAfter: undefined };
+    const status = TaskState.TASK_STATE_COMPLETED;
+    const first = await client.listTasks({ ...filter, status, pageSize: 2, includeArtifacts: true });
+    expect(first).toMatchObject({ totalSize: 3, pageSize: 2 });
+    const pageToken = first.nextPageToken;
+    const second = await client.listTasks({
+      ...filter,
+      status,
+      pageSize: 2,
+      pageToken,
+      includeArtifacts: true,
+    });
+    expect(second.nextPageToken).toBe("");
+    expect([...first.tasks, ...second.tasks].map(({ id }) => id)).toEqual(ids);
+    expect(first.tasks.flatMap(textOf)).toEqual(["echo: c", "echo: b"]);
+    const working = await client.listTasks({ ...filter, status: TaskState.TASK_STATE_WORKING });
+    expect(working.totalSize).toBe(0);
+  });
+
+  it("holds a conversation over several turns of one task", async () => {
+    const client = await connect(binding);
+    const asked = await task(client, saying("input"));
+    expect(asked.status?.state).toBe(TaskState.TASK_STATE_INPUT_REQUIRED);
+    const answered = await task(client, saying("Paris", { taskId: asked.id, contextId: asked.contextId }));
+    expect(answered).toMatchObject({ id: asked.id, contextId: asked.contextId });
+    expect(answered.status?.state).toBe(TaskState.TASK_STATE_COMPLETED);
+    expect(textOf(answered)).toEqual(["echo: Paris"]);
+  });
+
+  it("cancels a task", async () => {
+    const client = await connect(binding);
+    const { id } = await task(client, saying("input"));
+    const canceled = await client.cancelTask({ tenant: "", id, metadata: undefined });
+    expect(canceled.status?.state).toBe(TaskState.TASK_STATE_CANCELED);
+  });
+
+  it("comes back at once when asked to, and follows the task by subscribing", async () => {
+    const client = await connect(binding);
+    const { id, status } = await task(client, saying("slow:300", {}, { returnImmediately: true }));
+    expect(status?.state).not.toBe(TaskState.TASK_STATE_COMPLETED);
+    const events = await collect(client.resubscribeTask({ tenant: "", id }));
+    expect(events[0]).toMatchObject({ $case: "task", value: { id } });
+    expect(events.at(-1)).toMatchObject({
+      $case: "statusUpdate",
+      value: { taskId: id, status: { state: TaskState.TASK_STATE_COMPLETED } },
+    });
+  });
+
+  it("stays subscribed while a task waits for input", async () => {
+    const client = await connect(binding);
+    const { id } = await task(client, saying("input"));
+    const stream = client.resubscribeTask({ tenant: "", id });
+    const first = await stream.next();
+    expect(first.value).toMatchObject({ payload: { $case: "task", value: { id } } });
+    await task(client, saying("Rome", { taskId: id }));
+    const rest = await collect(stream);
+    expect(rest.at(-1)).toMatchObject({ value: { status: { state: TaskState.TASK_STATE_COMPLETED } } });
+  });
+
+  it("fetches the extended card", async () => {
+    const client = await connect(binding, "enterprise");
+    const owner = newOwner();
+    const card = await (await connect(binding, "enterprise", owner)).getAgentCard();
+    expect(card.skills.length).toBeGreaterThan((await publicSkills()).length);
+    expect(client.transport.protocolName).toBe(binding);
+  });
+
+  describe("is told by name", () => {
+    const missing = { tenant: "", id: "0-018f0000-0000-7000-8000-000000000000" };
+
+    it("that a task is not there", async () => {
+      const client = await connect(binding);
+      await expect(client.getTask(missing)).rejects.toBeInstanceOf(TaskNotFoundError);
+      await expect(client.cancelTask({ ...missing, metadata: undefined })).rejects.toBeInstanceOf(
+        TaskNotFoundError,
+      );
+      await expect(collect(client.resubscribeTask(missing))).rejects.toBeInstanceOf(TaskNotFoundError);
+      await expect(client.sendMessage(saying("x", { taskId: missing.id }))).rejects.toBeInstanceOf(
+        TaskNotFoundError,
+      );
+    });
+
+    it("that a task has ended", async () => {
+      const client = await connect(binding);
+      const { id } = await task(client, saying("hello"));
+      const ended = { tenant: "", id };
+      await expect(client.cancelTask({ ...ended, metadata: undefined })).rejects.toBeInstanceOf(
+        TaskNotCancelableError,
+      );
+      await expect(collect(client.resubscribeTask(ended))).rejects.toBeInstanceOf(UnsupportedOperationError);
+      await expect(client.sendMessage(saying("x", { taskId: id }))).rejects.toBeInstanceOf(
+        UnsupportedOperationError,
+      );
+    });
+
+    it("that its params are wrong", async () => {
+      const client = await connect(binding);
+      await expect(client.sendMessage(saying("x", { parts: [] }))).rejects.toBeInstanceOf(
+        RequestMalformedError,
+      );
+      await expect(client.getTask({ ...missing, historyLength: -1 })).rejects.toBeInstanceOf(
+        RequestMalformedError,
+      );
+    });
+
+    it("that the agent does not take a media type", async () => {
+      const client = await connect(binding, "echo");
+      const request = saying("x", { parts: [{ text: "x", mediaType: "video/mp4" }] });
+      await expect(client.sendMessage(request)).rejects.toBeInstanceOf(ContentTypeNotSupportedError);
+    });
+  });
+});
+
+async function publicSkills(): Promise<unknown[]> {
+  const response = await send("/enterprise/.well-known/agent-card.json");
+  return (await response.json<{ skills: unknown[] }>()).skills;
+}
