@@ -12,12 +12,17 @@ export function command(run: () => Promise<void>): void {
 }
 
 const CLOSE_TIMEOUT_MS = 5_000;
+const PARENT_CHECK_MS = 250;
 
-/** Waits for Ctrl-C, SIGTERM or a closed terminal, closes, and ends the process; a second signal does not wait. */
+/**
+ * Closes and ends the process on Ctrl-C, SIGTERM, a closed terminal, or the death of its parent: npm hands a
+ * signal to the shell between us, which dies of it and passes nothing on.
+ */
 export function closeOnSignal(close: () => Promise<void>): void {
   let closing = false;
   const stop = () => {
-    if (closing) process.exit(1);
+    // Ctrl-C may come twice, from the terminal and from npm.
+    if (closing) return;
     closing = true;
     setTimeout(() => process.exit(1), CLOSE_TIMEOUT_MS);
     close().then(
@@ -33,4 +38,8 @@ export function closeOnSignal(close: () => Promise<void>): void {
     process.removeAllListeners(signal);
     process.on(signal, stop);
   }
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) stop();
+  }, PARENT_CHECK_MS);
 }

@@ -11,7 +11,7 @@ const CHUNKS = 11;
 const PAUSE_MS = 20;
 /** Half the time the paced agent takes: an event that is there by then did not wait for its end. */
 const LONG_BEFORE_END_MS = (CHUNKS * PAUSE_MS) / 2;
-const PACED_STREAMS = 10;
+const PACED_STREAMS = 5;
 
 export async function stream(plan, report) {
   const servers = await startServers(plan.servers);

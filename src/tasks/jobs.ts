@@ -57,7 +57,18 @@ export class Jobs {
         this.#schedule(record.id);
       },
     });
-    this.#options.waitUntil(this.drive(record.id));
+    this.#options.waitUntil(this.#create(after, after.job));
+  }
+
+  async #create(record: TaskRecord, job: string): Promise<void> {
+    const { workflow, home } = this.#options;
+    try {
+      await workflow.create({ id: job, params: { home, task: record.id, job, agent: record.agent } });
+      this.#woken.add(job);
+    } catch (error) {
+      // The alarm looks after it.
+      log("error", "a job could not be created", { taskId: record.id, error });
+    }
   }
 
   /** Something has changed that the task's instance must hear of. */
@@ -96,8 +107,7 @@ export class Jobs {
 
   /** Whether the instance needs no further care. */
   async #look(record: TaskRecord, job: string): Promise<boolean> {
-    const { workflow, home } = this.#options;
-    const instance = await find(workflow, job);
+    const instance = await find(this.#options.workflow, job);
     if (record.attempt === 0) {
       this.#woken.delete(job);
       // An instance whose own report ended the turn is about to end by itself.
@@ -106,8 +116,7 @@ export class Jobs {
       return true;
     }
     if (!instance) {
-      await workflow.create({ id: job, params: { home, task: record.id, job, agent: record.agent } });
-      this.#woken.add(job);
+      await this.#create(record, job);
       return false;
     }
     const { status, error } = await instance.status();

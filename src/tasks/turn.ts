@@ -130,11 +130,10 @@ export class Turn {
   /** Ends the turn from outside: canceled by its caller, or failed by the watchdog. */
   stop(state: "TASK_STATE_CANCELED" | "TASK_STATE_FAILED", reason?: string): void {
     if (this.#over) return;
-    this.#put({
-      kind: "status",
-      state,
-      ...(reason !== undefined && { message: this.#agentMessage(reason) }),
-    });
+    const message = reason === undefined ? undefined : this.#agentMessage(reason);
+    const emission: Emission = { kind: "status", state, ...(message && { message }) };
+    const step = apply(this.#record, emission, this.#host.now());
+    if (step) this.#end(step);
     this.#abort.abort(new DOMException(reason ?? "The task was canceled.", "AbortError"));
   }
 

@@ -2,6 +2,7 @@
 // knows by name.
 
 import {
+  ListTasksRequest,
   SendMessageRequest,
   type StreamResponse,
   type Task,
@@ -86,7 +87,7 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
       messageId: expect.stringMatching(/./),
       contextId: expect.stringMatching(/./),
     });
-    expect((await client.listTasks({ tenant: "" } as never)).totalSize).toBe(0);
+    expect((await client.listTasks(ListTasksRequest.fromJSON({}))).totalSize).toBe(0);
   });
 
   it("streams the task first, then its events, and ends at the terminal state", async () => {
@@ -184,11 +185,10 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
   });
 
   it("fetches the extended card", async () => {
-    const client = await connect(binding, "enterprise");
-    const owner = newOwner();
-    const card = await (await connect(binding, "enterprise", owner)).getAgentCard();
-    expect(card.skills.length).toBeGreaterThan((await publicSkills()).length);
-    expect(client.transport.protocolName).toBe(binding);
+    const response = await send("/enterprise/.well-known/agent-card.json");
+    const { skills } = await response.json<{ skills: unknown[] }>();
+    const card = await (await connect(binding, "enterprise")).getAgentCard();
+    expect(card.skills.length).toBeGreaterThan(skills.length);
   });
 
   describe("is told by name", () => {
@@ -229,6 +229,21 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
       );
     });
 
+    it("that push notifications are off, in each operation on them", async () => {
+      const { transport } = await connect(binding);
+      const config = { tenant: "", taskId: missing.id, id: "c" };
+      const list = { tenant: "", taskId: missing.id, pageSize: 0, pageToken: "" };
+      const url = TaskPushNotificationConfig.fromJSON({ ...config, url: "https://example.com/hook" });
+      for (const refused of [
+        transport.createTaskPushNotificationConfig(url),
+        transport.getTaskPushNotificationConfig(config),
+        transport.listTaskPushNotificationConfig(list),
+        transport.deleteTaskPushNotificationConfig(config),
+      ]) {
+        await expect(refused).rejects.toBeInstanceOf(PushNotificationNotSupportedError);
+      }
+    });
+
     it("that the agent does not take a media type", async () => {
       const client = await connect(binding, "echo");
       const request = saying("x", { parts: [{ text: "x", mediaType: "video/mp4" }] });
@@ -236,8 +251,3 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
     });
   });
 });
-
-async function publicSkills(): Promise<unknown[]> {
-  const response = await send("/enterprise/.well-known/agent-card.json");
-  return (await response.json<{ skills: unknown[] }>()).skills;
-}
