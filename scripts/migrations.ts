@@ -3,11 +3,36 @@
 
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Miniflare } from "miniflare";
-import { unstable_splitSqlQuery } from "wrangler";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { unstable_getMiniflareWorkerOptions, unstable_splitSqlQuery } from "wrangler";
 import { type Project, root } from "./project.ts";
 
 type Database = Awaited<ReturnType<Miniflare["getD1Database"]>>;
+
+/** Runs `use` with the local databases, up to date; no server must be running on the same state. */
+export async function withLocalDatabases(
+  project: Project,
+  stateDir: string,
+  use: (runtime: Miniflare) => Promise<void> = async () => {},
+): Promise<void> {
+  const { d1Databases } = unstable_getMiniflareWorkerOptions(project).workerOptions;
+  const runtime = new Miniflare(
+    convertV4MiniflareOptions({
+      modules: true,
+      script: "",
+      cf: false,
+      telemetry: { enabled: false },
+      resourcePersistencePath: join(stateDir, "v3"),
+      d1Databases: d1Databases as Record<string, { id: string }>,
+    }),
+  );
+  try {
+    await applyMigrations(runtime, project);
+    await use(runtime);
+  } finally {
+    await runtime.dispose();
+  }
+}
 
 /** Brings every database of wrangler.toml up to date; what is applied already is left alone. */
 export async function applyMigrations(runtime: Miniflare, project: Project): Promise<void> {

@@ -2,13 +2,11 @@
 // changes. Run in this process and not as a command, so that nothing is left behind when it ends.
 
 import "./quiet.ts";
-import { join } from "node:path";
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
-import { unstable_getMiniflareWorkerOptions, unstable_startWorker } from "wrangler";
+import { unstable_startWorker } from "wrangler";
 import { closeOnSignal, command, Refusal } from "./command.ts";
 import { startCron } from "./cron.ts";
 import { requireHealth } from "./local-server.ts";
-import { applyMigrations } from "./migrations.ts";
+import { withLocalDatabases } from "./migrations.ts";
 import { type Project, readProject } from "./project.ts";
 import { HOST, readSettings, requireFreePort, type Settings } from "./settings.ts";
 import { printWorkerLog } from "./worker-log.ts";
@@ -17,7 +15,7 @@ command(async () => {
   const project = readProject();
   const settings = readSettings(project, process.env);
   if (settings.port !== 0) await requireFreePort(settings.port);
-  await migrate(project, settings.stateDir);
+  await withLocalDatabases(project, settings.stateDir);
   const worker = await startWorker(project, settings);
   closeOnSignal(() => worker.dispose());
   await worker.ready;
@@ -48,25 +46,6 @@ async function startWorker(project: Project, { port, stateDir, vars }: Settings)
   } catch (error) {
     const { cause } = error as Error;
     throw new Refusal(`The Worker does not start: ${cause instanceof Error ? cause.message : error}`);
-  }
-}
-
-async function migrate(project: Project, stateDir: string): Promise<void> {
-  const { d1Databases } = unstable_getMiniflareWorkerOptions(project).workerOptions;
-  const runtime = new Miniflare(
-    convertV4MiniflareOptions({
-      modules: true,
-      script: "",
-      cf: false,
-      telemetry: { enabled: false },
-      resourcePersistencePath: join(stateDir, "v3"),
-      d1Databases: d1Databases as Record<string, { id: string }>,
-    }),
-  );
-  try {
-    await applyMigrations(runtime, project);
-  } finally {
-    await runtime.dispose();
   }
 }
 

@@ -1,7 +1,10 @@
-// Agents that take each path of a durable turn, served beside the real ones by mocking the registry:
+// Agents that take each path of a durable turn, served beside the real ones by mocking the registry. The server is
+// loaded before a test file is, so its modules are dropped first:
 //
+//   vi.hoisted(() => vi.resetModules());
 //   vi.mock("../../src/agents/registry.ts", async (original) =>
-//     (await import("./test-agents.ts")).mockRegistry(original));
+//     (await import("./test-agents.ts")).mockRegistry(original),
+//   );
 //
 // They count their own runs in `runs`, since how often something ran is what most of these tests are about.
 

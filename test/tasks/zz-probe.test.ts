@@ -1,6 +1,6 @@
 import { env, SELF, runInDurableObject, evictDurableObject, abortAllDurableObjects, runDurableObjectAlarm } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { defineAgent } from "../../src/agents/agent.ts";
+import "../../src/index.ts";
 
 vi.mock("../../src/agents/registry.ts", async (original) => {
   const real = await original<typeof import("../../src/agents/registry.ts")>();
