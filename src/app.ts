@@ -4,6 +4,7 @@
 // paths are public.
 
 import { type Context, Hono } from "hono";
+import type { Agent } from "./agents/agent.ts";
 import { A2AError } from "./protocol/errors.ts";
 import { operations } from "./protocol/operations.ts";
 import { log } from "./telemetry/log.ts";
@@ -38,20 +39,23 @@ export function createApp(deps: AppDeps): Hono<Settings> {
     const isReady = Object.values(checks).every((state) => state === "ok");
     return c.json({ status: isReady ? "ok" : "unavailable", checks }, isReady ? 200 : 503, noStore);
   };
-  const card: Handler = (c) => {
-    bornAt ??= deps.now();
-    const agent = agentAtPath(agents, c.req.param("agent")) ?? agents.default;
-    return serveCard({ request: c.req.raw, agent, config, bornAt });
-  };
-  const jsonRpc: Handler = (c) =>
-    handleJsonRpc(deps, {
-      request: c.req.raw,
-      agentName: c.req.param("agent"),
-      requestId: c.get("requestId"),
-    });
+  const card =
+    (agent: Agent): Handler =>
+    (c) => {
+      bornAt ??= deps.now();
+      return serveCard({ request: c.req.raw, agent, config, bornAt });
+    };
+  const jsonRpc =
+    (agentName?: string): Handler =>
+    (c) =>
+      handleJsonRpc(deps, { request: c.req.raw, agentName, requestId: c.get("requestId") });
   const rest = (c: Ctx, next: Next) => {
     const match = matchPath(new URL(c.req.url).pathname);
-    if (match === undefined) return next();
+    if (match === undefined) {
+      // One segment and no custom verb can only be meant as an agent, and a POST there as JSON-RPC.
+      const name = c.req.method === "POST" ? /^\/([^/:]+)\/?$/.exec(c.req.path)?.[1] : undefined;
+      return name === undefined ? next() : jsonRpc(name)(c);
+    }
     if (match === "malformed") {
       throw new A2AError("INVALID_REQUEST", { message: "The path is not percent-encoded UTF-8" });
     }
@@ -69,17 +73,18 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   app.onError((error, c) => failed(c.req.raw, toFailure(error, c.get("requestId"))));
   app.notFound((c) => failed(c.req.raw, new A2AError("NOT_FOUND").failure));
 
-  serve(app, "/", { GET: index, POST: jsonRpc });
+  serve(app, "/", { GET: index, POST: jsonRpc() });
   serve(app, "/health", { GET: health });
   serve(app, "/ready", { GET: ready });
-  serve(app, CARD_PATH, { GET: card });
-  serve(app, `/:agent${CARD_PATH}`, { GET: card });
+  serve(app, CARD_PATH, { GET: card(agents.default) });
+  // By name and not by a pattern: the router finds a fixed path at once, and searches for any other.
+  for (const agent of agents.list()) {
+    const { name } = agent;
+    serve(app, `/${name}${CARD_PATH}`, { GET: card(agent) });
+    for (const path of [`/${name}`, `/${name}/`]) serve(app, path, { POST: jsonRpc(name) });
+  }
   // /message:send, /tasks/{id} and so on, at the root and under /{agent}: see protocol/operations.
   app.all("*", rest);
-  // What is left with one segment and no custom verb can only be an agent.
-  for (const path of ["/:agent{[^/:]+}", "/:agent{[^/:]+}/"]) {
-    serve(app, path, { POST: jsonRpc }, (c) => agentAtPath(agents, c.req.param("agent")));
-  }
   return app;
 }
 

@@ -108,7 +108,7 @@ export type QuickTask = Common & {
 /** What a durable agent's `run` gets. */
 export type DurableTask = Common & {
   readonly durable: true;
-  /** Runs `fn` once; its (JSON) value is kept and `fn` is retried when it throws. Names are unique in a turn. */
+  /** Runs `fn` once; its (JSON) value is kept and `fn` is retried when it throws. The name is for the log and the dashboard. */
   step<T>(name: string, fn: () => Promise<T>): Promise<T>;
   /** Sleeps in milliseconds, at no cost, across restarts. */
   sleep(ms: number): Promise<void>;

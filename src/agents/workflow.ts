@@ -113,6 +113,7 @@ class DurableTurn {
   /** Names what is emitted: outside of steps by its place in the turn, inside by its place in the step. */
   readonly #insideStep = new AsyncLocalStorage<{ name: string; count: number }>();
   readonly #memory = new Map<string, unknown>();
+  readonly #stepNames = new Map<string, number>();
   #count = 0;
   #answered: number;
   #ended = false;
@@ -169,7 +170,11 @@ class DurableTurn {
     };
   }
 
-  #step<T>(name: string, fn: () => Promise<T>): Promise<T> {
+  #step<T>(given: string, fn: () => Promise<T>): Promise<T> {
+    // A name given twice, in a loop, is two steps: their order in `run` tells them apart.
+    const count = (this.#stepNames.get(given) ?? 0) + 1;
+    this.#stepNames.set(given, count);
+    const name = count === 1 ? given : `${given} #${count}`;
     // The platform asks for a serializable type; what an agent's step returns is its author's business.
     const callback = () => this.#insideStep.run({ name, count: 0 }, fn) as Promise<Rpc.Serializable<T>>;
     return this.#options.step.do(`step: ${name}`, AGENT_RETRY, callback) as Promise<T>;
@@ -218,7 +223,6 @@ class DurableTurn {
     const { home, step, task, job } = this.#options;
     if (this.#ended) return;
     const isEnd = ending || (emission.kind === "status" && isTerminal(emission.state));
-    if (isEnd) this.#ended = true;
     const report: JobReport = {
       key,
       emission,
@@ -229,5 +233,7 @@ class DurableTurn {
     // Inside a step the step itself is what is repeated.
     const taken = this.#insideStep.getStore() ? await send() : await step.do(`report ${key}`, RETRY, send);
     if (!taken) throw new TaskOver();
+    // Not before: a step whose report did not arrive makes it again.
+    if (isEnd) this.#ended = true;
   }
 }

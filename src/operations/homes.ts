@@ -47,20 +47,20 @@ export async function callHome<T>(
   deps: Deps,
   owner: string,
   shard: number,
-  call: (home: Home) => Promise<T>,
+  call: (home: Home, repeated: boolean) => Promise<T>,
 ): Promise<T> {
   const id = deps.homes.idFromName(`${owner}/${shard}`);
   // A stub's own type describes what RPC could do with a result; ours are plain data and streams.
   const stub = () => deps.homes.get(id) as unknown as Home;
   try {
-    return await call(stub());
+    return await call(stub(), false);
   } catch (error) {
     if (isOverloaded(error)) throw unavailable();
     if (!isRetryable(error)) throw error;
   }
   try {
     // A stub whose connection broke stays broken.
-    return await call(stub());
+    return await call(stub(), true);
   } catch (error) {
     if (isOverloaded(error) || isRetryable(error)) throw unavailable();
     throw error;

@@ -12,17 +12,24 @@ type SendCall = Call<SendMessageRequest>;
 
 export async function sendMessage(deps: Deps, call: SendCall): Promise<Answer> {
   const { command, shard } = await prepare(deps, call);
-  const answer = await callHome(deps, call.caller.owner, shard, (home) => home.send(command));
+  const answer = await callHome(deps, call.caller.owner, shard, (home, repeated) =>
+    home.send({ ...command, repeated }),
+  );
   return { kind: "value", value: orThrow(answer) };
 }
 
 export async function sendStreamingMessage(deps: Deps, call: SendCall): Promise<Answer> {
   const { command, shard } = await prepare(deps, call);
-  const lines = await callHome(deps, call.caller.owner, shard, (home) => home.stream(command));
+  const lines = await callHome(deps, call.caller.owner, shard, (home, repeated) =>
+    home.stream({ ...command, repeated }),
+  );
   return { kind: "stream", lines: orThrow(lines) };
 }
 
-async function prepare(deps: Deps, call: SendCall): Promise<{ command: SendCommand; shard: number }> {
+async function prepare(
+  deps: Deps,
+  call: SendCall,
+): Promise<{ command: Omit<SendCommand, "repeated">; shard: number }> {
   const { agent, params, idempotencyKey } = call;
   const { message, configuration } = params;
   if (message.role !== "ROLE_USER") {

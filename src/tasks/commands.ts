@@ -14,6 +14,8 @@ export type SendCommand = {
   newTaskId: string;
   /** The context of a new task. */
   newContextId: string;
+  /** Whether this command was sent before, and may have been carried out. */
+  repeated: boolean;
   returnImmediately: boolean;
   historyLength?: number | undefined;
   idempotency?: IdempotencyKey | undefined;

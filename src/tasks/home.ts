@@ -80,8 +80,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     if (!begun.ok) return begun;
     if (begun.value.kind === "message") return ok({ message: begun.value.message });
     const { id, input } = begun.value;
-    if (!command.returnImmediately) await this.#settled(id, input);
-    const record = this.#store.get(id);
+    const record = command.returnImmediately ? this.#store.get(id) : await this.#settled(id, input);
     if (!record) return err(notFound(id));
     return ok({ task: this.#view(record, command.historyLength) });
   }
@@ -207,11 +206,11 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
   }
 
   /** Waits until the task has ended, or waits itself, having answered the message in row `input`. */
-  async #settled(id: string, input: number): Promise<void> {
+  async #settled(id: string, input: number): Promise<TaskRecord | undefined> {
     for (;;) {
       const record = this.#store.get(id);
-      if (!record || isTerminal(record.state)) return;
-      if (isInterrupted(record.state) && record.answered >= input) return;
+      if (!record || isTerminal(record.state)) return record;
+      if (isInterrupted(record.state) && record.answered >= input) return record;
       await this.#store.signals.next(id);
     }
   }

@@ -74,7 +74,7 @@ export class Inbox {
     const { message, newTaskId } = command;
     if (message.taskId !== undefined) return this.#followUp(message.taskId, command);
     // The Worker repeats a call whose answer was lost: the task is there already.
-    const known = store.get(newTaskId);
+    const known = command.repeated ? store.get(newTaskId) : undefined;
     if (known) return ok({ kind: "task", id: known.id, input: known.inputs });
     if (store.databaseBytes > FULL_BYTES) {
       store.write(() => store.due.set("trim", "", now()));

@@ -16,7 +16,7 @@ const MEDIA_TYPES: ReadonlySet<string> = new Set(["application/json", "applicati
 export async function readBody(request: Request, config: Config): Promise<string> {
   const type = request.headers.get("content-type") || undefined;
   if (type !== undefined && !isJson(type)) throw unsupported();
-  const body = await readLimited(request.body, request.headers.get("content-length"), config.maxBodyBytes);
+  const body = await readLimited(request, config.maxBodyBytes);
   if (!body.ok) {
     switch (body.error.reason) {
       case "too_large":

@@ -20,6 +20,11 @@ export type StreamOptions = {
   lines: ReadableStream<Uint8Array>;
   envelope: Envelope;
   heartbeatMs: number;
+  /**
+   * Called once, when nothing more is read: at the end, at a break, or when the client has left. Canceling `lines`
+   * is not enough for a source in another isolate: RPC does not tell it before it writes again.
+   */
+  release?: (() => void) | undefined;
   /** Logs the cause of a stream that broke and says what its reader may know. */
   toFailure(cause: unknown): Failure;
 };
@@ -31,6 +36,13 @@ export const sseHeaders: Readonly<Record<string, string>> = {
   "x-accel-buffering": "no",
 };
 
+/**
+ * workerd sends an answer's headers with the first bytes of its body. A client whose first event is late (it came
+ * back to an idle task, or the agent thinks before it acts) gets a comment after this long, and knows that it is
+ * connected.
+ */
+const OPENING_MS = 100;
+
 const encoder = new TextEncoder();
 const HEARTBEAT = encoder.encode(":\n\n");
 const LINE_FEED = 10;
@@ -38,12 +50,13 @@ const SPACE = 32;
 const NO_ID = 45; // "-": a direct Message, which belongs to no task and cannot be resumed
 
 export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array> {
-  const { envelope, heartbeatMs, toFailure } = options;
+  const { envelope, heartbeatMs, toFailure, release } = options;
   const frames = createFramer(envelope);
   const reader = options.lines.getReader();
   // One read is under way at any time; a heartbeat leaves it pending for the next pull.
   let pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
   let left = false;
+  let silenceMs = Math.min(OPENING_MS, heartbeatMs);
 
   const fail = (controller: ReadableStreamDefaultController<Uint8Array>, cause: unknown) => {
     const data = JSON.stringify(envelope.error(toFailure(cause)));
@@ -57,8 +70,9 @@ export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array
         try {
           for (;;) {
             pending ??= reader.read();
-            const read = await orSilence(pending, heartbeatMs);
+            const read = await orSilence(pending, silenceMs);
             if (left) return;
+            silenceMs = heartbeatMs;
             if (read === undefined) {
               controller.enqueue(HEARTBEAT);
               return;
@@ -66,6 +80,7 @@ export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array
             pending = undefined;
             if (read.done) {
               frames.end();
+              release?.();
               controller.close();
               return;
             }
@@ -78,11 +93,13 @@ export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array
         } catch (cause) {
           if (left) return;
           reader.cancel(cause).catch(() => {});
+          release?.();
           fail(controller, cause);
         }
       },
       async cancel(reason) {
         left = true;
+        release?.();
         await reader.cancel(reason);
       },
     },

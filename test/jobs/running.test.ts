@@ -115,7 +115,7 @@ describe("the long-running agent", () => {
     const { id } = await client.sendForTask("a job of 1 step");
     const job = await jobIdOf(client.owner, id);
     await eventually(async () => (await dueJobs(client.owner)).length === 0);
-    await eventually(async () => (await instanceStatus(job)) === "complete");
+    await eventually(async () => (await instanceStatus(client.owner, job)) === "complete");
   });
 });
 
@@ -169,7 +169,7 @@ describe("a durable agent", () => {
     const client = createClient({ agent: "talks-on" });
     const { id } = await client.sendForTask("go");
     const job = await jobIdOf(client.owner, id);
-    await eventually(async () => (await instanceStatus(job)) === "complete");
+    await eventually(async () => (await instanceStatus(client.owner, job)) === "complete");
     const task = await client.get(id);
     expect(task.status.state).toBe("TASK_STATE_COMPLETED");
     expect(historyTexts(task)).toEqual(["go", "The end."]);
@@ -188,7 +188,7 @@ describe("a durable agent", () => {
     );
     expect(artifacts?.map((artifact) => artifact.artifactId)).toEqual(["first"]);
     await eventually(async () => (await dueJobs(client.owner)).length === 0);
-    expect(await instanceStatus(await jobIdOf(client.owner, id))).toMatch(/^(complete|terminated)$/);
+    expect(await instanceStatus(client.owner, await jobIdOf(client.owner, id))).toMatch(/^(complete|terminated)$/);
   });
 
   it("goes on in a new turn after input-required (§3.4.3)", async () => {
@@ -196,7 +196,7 @@ describe("a durable agent", () => {
     const first = await client.sendForTask("one");
     expect(first.status.state).toBe("TASK_STATE_INPUT_REQUIRED");
     const job = await jobIdOf(client.owner, first.id);
-    await eventually(async () => (await instanceStatus(job)) === "complete");
+    await eventually(async () => (await instanceStatus(client.owner, job)) === "complete");
     const second = await client.sendForTask({ says: "two", taskId: first.id });
     expect(second.id).toBe(first.id);
     expect(second.contextId).toBe(first.contextId);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { readLimited } from "../../src/lib/read-limited.ts";
+import { readLimited as readRequest } from "../../src/lib/read-limited.ts";
 
 /** A body that counts what was taken of it. */
 function createBody(chunks: Iterable<Uint8Array>) {
@@ -22,6 +22,15 @@ function createBody(chunks: Iterable<Uint8Array>) {
     { highWaterMark: 0 },
   );
   return { body, state };
+}
+
+function readLimited(
+  body: ReadableStream<Uint8Array> | null,
+  contentLength: string | null,
+  maxBytes: number,
+) {
+  const headers = contentLength === null ? {} : { "content-length": contentLength };
+  return readRequest(new Request("http://server.test", { method: "POST", body, headers }), maxBytes);
 }
 
 const encode = (text: string) => new TextEncoder().encode(text);

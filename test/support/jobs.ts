@@ -1,9 +1,21 @@
 // What tests of durable turns look at behind the server's back: which Workflow instance runs a task, and how it is.
+//
+// All of it is asked inside the task's home, whose binding is the one that the server uses, so that a spy on it
+// sees the server's calls.
 
-import { env, runInDurableObject } from "cloudflare:test";
+import { runInDurableObject } from "cloudflare:test";
+import type { JobParams } from "../../src/agents/workflow.ts";
+import type { HomeObject } from "../../src/tasks/home.ts";
 import { homeOf } from "./client.ts";
 
 export type JobRow = { job: string | null; attempt: number; state: string };
+
+/** Calls `use` with the Workflows binding of the owner's home. */
+export function withJobs<T>(owner: string, use: (jobs: Workflow<JobParams>) => T | Promise<T>): Promise<T> {
+  return runInDurableObject(homeOf(owner), (home: HomeObject) =>
+    use((home as unknown as { env: Env }).env.JOBS as Workflow<JobParams>),
+  );
+}
 
 /** The instance in charge of a task, as its home knows it. */
 export function jobOf(owner: string, task: string): Promise<JobRow> {
@@ -20,9 +32,14 @@ export async function jobIdOf(owner: string, task: string): Promise<string> {
 }
 
 /** The status of an instance, or "unknown" when there is none. */
-export async function instanceStatus(job: string): Promise<InstanceStatus["status"]> {
-  const instance = await env.JOBS.get(job).catch(() => undefined);
-  return instance ? (await instance.status()).status : "unknown";
+export function instanceStatus(owner: string, job: string): Promise<InstanceStatus["status"]> {
+  return withJobs(owner, async (jobs) => {
+    try {
+      return (await (await jobs.get(job)).status()).status;
+    } catch {
+      return "unknown";
+    }
+  });
 }
 
 /** What a home still has to see to for its jobs. */

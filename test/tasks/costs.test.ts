@@ -1,14 +1,150 @@
-// What an operation costs, exactly counted: commits and rows are what a home is paid for.
+// What an operation costs, exactly counted: requests to objects, queries of D1, rows and transactions are what
+// the platform charges and what bounds throughput.
 
-import { env, SELF } from "cloudflare:test";
-import { runInDurableObject } from "cloudflare:test";
-import { describe, expect, it, vi } from "vitest";
+import { env, runInDurableObject } from "cloudflare:test";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { createClient, eventually, homeOf, newOwner } from "../support/client.ts";
+import { countWrites, query } from "../support/home.ts";
 
-describe("costs", () => {
-  it("runs", async () => {
-    const r = await SELF.fetch("http://x/", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "SendMessage", params: { message: { messageId: "m", role: "ROLE_USER", parts: [{ text: "hi" }] } } }) });
-    expect(await r.json()).toMatchObject({ result: { task: { status: { state: "TASK_STATE_COMPLETED" } } } });
-    const stub = env.HOMES.get(env.HOMES.idFromName("open::anonymous/0"));
-    await runInDurableObject(stub, (o, state) => { console.log("name", state.id.name, [...state.storage.sql.exec("select * from tasks")], [...state.storage.sql.exec("select * from due")], [...state.storage.sql.exec("select name from sqlite_master")].map(x=>x.name)); });
+vi.resetModules();
+const { default: worker } = await import("../../src/index.ts");
+
+/** Calls of objects by the Worker, such as "send", in order. */
+const calls: string[] = [];
+const d1 = vi.spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare");
+
+function countCalls<T extends object>(stub: T): T {
+  return new Proxy(stub, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return (...args: unknown[]) => {
+        calls.push(String(name));
+        return Reflect.apply(member, target, args);
+      };
+    },
+  });
+}
+
+const HOMES = new Proxy(env.HOMES, {
+  get(target, name) {
+    if (name === "get") return (id: DurableObjectId) => countCalls(target.get(id));
+    return (Reflect.get(target, name) as (...args: unknown[]) => unknown).bind(target);
+  },
+});
+
+const context = { waitUntil() {}, passThroughOnException() {}, props: {} } as unknown as ExecutionContext;
+const fetch = async (request: Request) => worker.fetch(request as never, { ...env, HOMES }, context);
+
+/** A client of a home that has had its first write, and whose alarm has told D1 of it. */
+async function warm(agent?: string) {
+  const client = createClient({ ...(agent && { agent }), fetch });
+  await client.sendForTask("first");
+  const waiting = "SELECT 1 FROM due WHERE kind = 'register'";
+  await eventually(async () => (await query(client.owner, waiting)).length === 0);
+  const writes = await countWrites(client.owner);
+  calls.length = 0;
+  d1.mockClear();
+  return { client, writes };
+}
+
+beforeEach(() => {
+  calls.length = 0;
+});
+
+describe("a completed echo SendMessage", () => {
+  it("costs one object request, no D1 query, one transaction and 7 rows with their index rows", async () => {
+    const { client, writes } = await warm();
+    const task = await client.sendForTask("hello");
+    expect(task.status.state).toBe("TASK_STATE_COMPLETED");
+    expect(calls).toEqual(["send"]);
+    expect(d1).not.toHaveBeenCalled();
+    // The task with three list indexes, and a message, an artifact and a status in the journal.
+    expect(await writes()).toEqual({ rows: 7, transactions: 1, alarms: 0 });
+  });
+
+  it("costs no more when a hundred come at once, in as many transactions as requests", async () => {
+    const { client, writes } = await warm();
+    await Promise.all(Array.from({ length: 100 }, (_, i) => client.sendForTask(`hello ${i}`)));
+    expect(calls).toHaveLength(100);
+    expect(d1).not.toHaveBeenCalled();
+    expect(await writes()).toEqual({ rows: 700, transactions: 100, alarms: 0 });
+  });
+
+  it("is as cheap when streamed", async () => {
+    const { client, writes } = await warm();
+    const stream = await client.sendStream("hello");
+    expect(await stream.rest()).toHaveLength(3);
+    expect(calls).toEqual(["stream"]);
+    expect(await writes()).toEqual({ rows: 7, transactions: 1, alarms: 0 });
+  });
+
+  it("costs one row more with an Idempotency-Key", async () => {
+    const { client, writes } = await warm();
+    await client.sendForTask("hello", { headers: { "idempotency-key": "key-1" } });
+    expect((await writes()).rows).toBe(8);
+  });
+});
+
+describe("reads", () => {
+  it("write nothing: GetTask, ListTasks, SubscribeToTask, and what they refuse", async () => {
+    const { client, writes } = await warm("conformance");
+    const { id } = await client.sendForTask("input");
+    const before = await writes();
+    calls.length = 0;
+    await client.get(id);
+    await client.list({ includeArtifacts: true });
+    const stream = await client.subscribe(id);
+    await stream.next();
+    await stream.leave();
+    await client.error("GetTask", { id: "0-unknown" });
+    await client.error("CancelTask", { id: "0-unknown" });
+    expect(calls).toEqual(["get", "list", "subscribe", "get", "cancel"]);
+    expect(d1).not.toHaveBeenCalled();
+    expect(await writes()).toEqual(before);
+  });
+
+  it("make no database for an owner who has never written", async () => {
+    const client = createClient({ fetch });
+    expect(await client.list()).toEqual({ tasks: [], nextPageToken: "", pageSize: 50, totalSize: 0 });
+    const id = "0-018f0000-0000-7000-8000-000000000000";
+    for (const method of ["GetTask", "CancelTask", "SubscribeToTask"]) {
+      expect((await client.error(method, { id })).code).toBe(-32001);
+    }
+    const followUp = { messageId: "m", role: "ROLE_USER", taskId: id, parts: [{ text: "x" }] };
+    expect((await client.error("SendMessage", { message: followUp })).code).toBe(-32001);
+    const tables = await query(
+      client.owner,
+      "SELECT name FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\'",
+    );
+    expect(tables).toEqual([]);
+  });
+
+  it("make no database when a new owner is answered with a Message", async () => {
+    const client = createClient({ agent: "conformance", fetch });
+    expect(await client.send("message")).toHaveProperty("message");
+    const tables = await query(
+      client.owner,
+      "SELECT name FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\'",
+    );
+    expect(tables).toEqual([]);
+  });
+});
+
+describe("the counting of these tests", () => {
+  it("counts index rows and outermost transactions", async () => {
+    const owner = newOwner();
+    const writes = await countWrites(owner);
+    await runInDurableObject(homeOf(owner), (_, { storage }) => {
+      storage.sql.exec("CREATE TABLE counted (a TEXT PRIMARY KEY, b TEXT) WITHOUT ROWID");
+      storage.sql.exec("CREATE INDEX counted_by_b ON counted (b)");
+    });
+    const { rows } = await writes();
+    await runInDurableObject(homeOf(owner), (_, { storage }) => {
+      storage.transactionSync(() =>
+        storage.transactionSync(() => storage.sql.exec("INSERT INTO counted VALUES (1, 2)")),
+      );
+    });
+    expect(await writes()).toEqual({ rows: rows + 2, transactions: 1, alarms: 0 });
   });
 });

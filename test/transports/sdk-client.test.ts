@@ -234,13 +234,13 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
       const config = { tenant: "", taskId: missing.id, id: "c" };
       const list = { tenant: "", taskId: missing.id, pageSize: 0, pageToken: "" };
       const url = TaskPushNotificationConfig.fromJSON({ ...config, url: "https://example.com/hook" });
-      for (const refused of [
-        transport.createTaskPushNotificationConfig(url),
-        transport.getTaskPushNotificationConfig(config),
-        transport.listTaskPushNotificationConfig(list),
-        transport.deleteTaskPushNotificationConfig(config),
+      for (const ask of [
+        () => transport.createTaskPushNotificationConfig(url),
+        () => transport.getTaskPushNotificationConfig(config),
+        () => transport.listTaskPushNotificationConfig(list),
+        () => transport.deleteTaskPushNotificationConfig(config),
       ]) {
-        await expect(refused).rejects.toBeInstanceOf(PushNotificationNotSupportedError);
+        await expect(ask()).rejects.toBeInstanceOf(PushNotificationNotSupportedError);
       }
     });
 

@@ -1,6 +1,6 @@
 // The error body of the HTTP+JSON binding (§11.6): google.rpc.Status in JSON, and its HTTP status (§5.4).
 
-import type { Failure, Reason } from "../../protocol/errors.ts";
+import { type Failure, failure, type Reason } from "../../protocol/errors.ts";
 import { type ErrorDetail, errorDetails } from "../failure.ts";
 
 type Status = { code: number; status: string };
@@ -36,14 +36,10 @@ export function toErrorBody(failure: Failure): ErrorBody {
   return { error: { code, status, message: failure.message, details: errorDetails(failure) } };
 }
 
-/** A known path with a verb it does not have. */
+/** A known path with a verb it does not have; the only error whose status is not its reason's. */
 export function wrongVerb(): ErrorBody {
-  return {
-    error: {
-      code: 405,
-      status: "UNIMPLEMENTED",
-      message: "This path does not have this method",
-      details: [],
-    },
-  };
+  const { error } = toErrorBody(
+    failure("METHOD_NOT_FOUND", { message: "This path does not have this method" }),
+  );
+  return { error: { ...error, code: 405, status: "UNIMPLEMENTED" } };
 }
