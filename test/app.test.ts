@@ -196,7 +196,7 @@ describe("bugs", () => {
   ])("ends a stream that breaks at %s with one error event in its form", async (path, init, error) => {
     const log = silenceLog();
     const lines = linesOf(['1 {"task":{"id":"t"}}\n'], new Error(secret));
-    const app = createRecordingApp({ execute: async () => ({ kind: "stream", lines }) });
+    const app = createRecordingApp({ execute: async () => ({ kind: "stream", lines, release: () => {} }) });
     const response = await app.fetch(path, init);
     expect(response.status).toBe(200);
     expect(response.headers.get("content-type")).toBe("text/event-stream");

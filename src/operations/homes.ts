@@ -4,8 +4,8 @@
 
 import { uuidv7 } from "../lib/ids.ts";
 import { A2AError } from "../protocol/errors.ts";
-import type { Home } from "../tasks/commands.ts";
-import type { Deps } from "./index.ts";
+import type { Home, Subscription } from "../tasks/commands.ts";
+import type { Answer, Deps } from "./index.ts";
 
 const OWN_ID = /^(0|[1-9]\d{0,3})-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -65,6 +65,10 @@ export async function callHome<T>(
     if (isOverloaded(error) || isRetryable(error)) throw unavailable();
     throw error;
   }
+}
+
+export function toStream({ lines, lease }: Subscription): Answer {
+  return { kind: "stream", lines, release: () => lease[Symbol.dispose]() };
 }
 
 function isRetryable(error: unknown): boolean {

@@ -37,7 +37,12 @@ export type Call<P = unknown> = {
 export type Answer =
   | { kind: "value"; value: unknown }
   /** Lines `<seq> <StreamResponse JSON>\n`; the seq of a Message without a task is `-`. */
-  | { kind: "stream"; lines: ReadableStream<Uint8Array> };
+  | {
+      kind: "stream";
+      lines: ReadableStream<Uint8Array>;
+      /** To be called when nothing more is read. */
+      release(): void;
+    };
 
 type Execute<P> = (deps: Deps, call: Call<P>) => Promise<Answer>;
 

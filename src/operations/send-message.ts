@@ -4,7 +4,7 @@ import { sha256 } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
 import type { SendMessageRequest } from "../protocol/requests.ts";
 import type { SendCommand } from "../tasks/commands.ts";
-import { callHome, mintId, randomShard, shardOf, shardOfKey, shardOfTask } from "./homes.ts";
+import { callHome, mintId, randomShard, shardOf, shardOfKey, shardOfTask, toStream } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
 import { orThrow } from "./or-throw.ts";
 
@@ -23,7 +23,7 @@ export async function sendStreamingMessage(deps: Deps, call: SendCall): Promise<
   const lines = await callHome(deps, call.caller.owner, shard, (home, repeated) =>
     home.stream({ ...command, repeated }),
   );
-  return { kind: "stream", lines: orThrow(lines) };
+  return toStream(orThrow(lines));
 }
 
 async function prepare(

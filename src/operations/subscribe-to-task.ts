@@ -1,7 +1,7 @@
 // SubscribeToTask (§3.1.6).
 
 import type { SubscribeToTaskRequest } from "../protocol/requests.ts";
-import { callHome, shardOfTask } from "./homes.ts";
+import { callHome, shardOfTask, toStream } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
 import { orThrow } from "./or-throw.ts";
 
@@ -13,8 +13,5 @@ export async function subscribeToTask(deps: Deps, call: Call<SubscribeToTaskRequ
     id: params.id,
     ...(lastEventId !== undefined && { lastEventId: Number(lastEventId) }),
   };
-  return {
-    kind: "stream",
-    lines: orThrow(await callHome(deps, caller.owner, shard, (home) => home.subscribe(query))),
-  };
+  return toStream(orThrow(await callHome(deps, caller.owner, shard, (home) => home.subscribe(query))));
 }

@@ -134,5 +134,6 @@ export function enumeration<N extends string>(
     if (name === undefined) refuse(context, `must be one of ${names.join(", ")}`);
     return name as N;
   });
-  return Object.assign(named(schema, proto, { unspecified: [0, unspecified] }), { numbers });
+  // UNRECOGNIZED is what the official JavaScript client writes for an enum its caller has left out.
+  return Object.assign(named(schema, proto, { unspecified: [0, unspecified, "UNRECOGNIZED"] }), { numbers });
 }

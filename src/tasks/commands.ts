@@ -41,12 +41,22 @@ export type ListQuery = ListFilter & {
 
 export type ListAnswer = { tasks: Task[]; total: number };
 
+export type Subscription = {
+  /** Lines `<seq> <StreamResponse JSON>\n`. */
+  lines: ReadableStream<Uint8Array>;
+  /**
+   * To be disposed when nothing more is read; the runtime does it when the request ends. RPC tells an idle source
+   * of a canceled stream only at its next write, and a task that waits for input may never write again.
+   */
+  lease: Disposable;
+};
+
 /** A home as the Worker sees it. Each call may be made twice with the same effect as once. */
 export type Home = {
   send(command: SendCommand): Promise<Result<SendAnswer, Failure>>;
-  stream(command: SendCommand): Promise<Result<ReadableStream<Uint8Array>, Failure>>;
+  stream(command: SendCommand): Promise<Result<Subscription, Failure>>;
   get(query: GetQuery): Promise<Result<Task, Failure>>;
   list(query: ListQuery): Promise<ListAnswer>;
   cancel(query: TaskQuery): Promise<Result<Task, Failure>>;
-  subscribe(query: SubscribeQuery): Promise<Result<ReadableStream<Uint8Array>, Failure>>;
+  subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>>;
 };

@@ -23,13 +23,14 @@ import type {
   SendAnswer,
   SendCommand,
   SubscribeQuery,
+  Subscription,
   TaskQuery,
 } from "./commands.ts";
 import { type Begun, Inbox } from "./inbox.ts";
 import { Jobs } from "./jobs.ts";
 import type { TaskRecord } from "./machine.ts";
 import { Store } from "./store.ts";
-import { openSubscription, type Source, toLine } from "./subscription.ts";
+import { openLine, openSubscription, type Source, toLine } from "./subscription.ts";
 import { Turns } from "./turns.ts";
 
 export class HomeObject extends DurableObject<Env> implements Home, JobHome {
@@ -85,12 +86,11 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     return ok({ task: this.#view(record, command.historyLength) });
   }
 
-  async stream(command: SendCommand): Promise<Result<ReadableStream<Uint8Array>, Failure>> {
+  async stream(command: SendCommand): Promise<Result<Subscription, Failure>> {
     const begun = await this.#begin("stream", command);
     if (!begun.ok) return begun;
     if (begun.value.kind === "message") {
-      const line = toLine("-", JSON.stringify({ message: begun.value.message }));
-      return ok(new Response(line).body as ReadableStream<Uint8Array>);
+      return ok(openLine(toLine("-", JSON.stringify({ message: begun.value.message }))));
     }
     const { id, input, first } = begun.value;
     const record = this.#store.get(id);
@@ -130,7 +130,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     return this.get(query);
   }
 
-  async subscribe(query: SubscribeQuery): Promise<Result<ReadableStream<Uint8Array>, Failure>> {
+  async subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>> {
     this.#enter();
     const record = this.#find(query);
     if (!record) return err(notFound(query.id));
@@ -219,7 +219,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
    * A stream of what happens after row `seq`, beginning with `task`, if given. With `input` it ends when the
    * turn that answers that message asks for more.
    */
-  #open(id: string, seq: number, opening: { task?: Task; input?: number } = {}): ReadableStream<Uint8Array> {
+  #open(id: string, seq: number, opening: { task?: Task; input?: number } = {}): Subscription {
     this.#subscribers += 1;
     const { input, task } = opening;
     const { journal, commits, signals } = this.#store;

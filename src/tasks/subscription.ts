@@ -3,7 +3,9 @@
 // Replay and live are one loop that reads what is there and waits for a signal when nothing is, so there is
 // no gap between them, no event twice, and no buffer to bound: a slow reader only has an old cursor.
 
+import { RpcTarget } from "cloudflare:workers";
 import type { TaskStatusUpdateEvent } from "../protocol/events.ts";
+import type { Subscription } from "./commands.ts";
 import type { Entry } from "./machine.ts";
 
 /** How much is read from the journal at once, in UTF-16 units. */
@@ -32,7 +34,7 @@ export function toLine(seq: number | "-", body: string): string {
 }
 
 /** A stream of `first` (lines that are already durable or become so with `source`), then of all after `seq`. */
-export function openSubscription(source: Source, seq: number, first = ""): ReadableStream<Uint8Array> {
+export function openSubscription(source: Source, seq: number, first = ""): Subscription {
   let cursor = seq;
   let open = true;
   let opening = first;
@@ -42,7 +44,7 @@ export function openSubscription(source: Source, seq: number, first = ""): Reada
     source.closed();
   };
 
-  return new ReadableStream({
+  const lines = new ReadableStream({
     type: "bytes",
     async pull(controller) {
       while (open) {
@@ -69,6 +71,25 @@ export function openSubscription(source: Source, seq: number, first = ""): Reada
     },
     cancel: close,
   });
+  return { lines, lease: new Lease(close) };
+}
+
+/** A subscription of one event that belongs to no task. */
+export function openLine(line: string): Subscription {
+  return { lines: new Response(line).body as ReadableStream<Uint8Array>, lease: new Lease(() => {}) };
+}
+
+class Lease extends RpcTarget {
+  readonly #end: () => void;
+
+  constructor(end: () => void) {
+    super();
+    this.#end = end;
+  }
+
+  [Symbol.dispose](): void {
+    this.#end();
+  }
 }
 
 /** The lines of the rows that subscribers see; `last` if one of them ends the stream. */

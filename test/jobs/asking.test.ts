@@ -5,7 +5,7 @@ import { abortAllDurableObjects } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import type { Task } from "../../src/protocol/task.ts";
 import { createClient, eventually, kindOf, textOf } from "../support/client.ts";
-import { instanceStatus, jobIdOf, jobOf } from "../support/jobs.ts";
+import { instanceStatus, jobIdOf, jobOf, withJobs } from "../support/jobs.ts";
 
 vi.hoisted(() => vi.resetModules());
 vi.mock("../../src/agents/registry.ts", async (original) =>
@@ -96,6 +96,23 @@ describe("ask", () => {
     const last = await client.sendForTask({ says: "Monday", taskId: id });
     expect(last.status.state).toBe("TASK_STATE_COMPLETED");
     expect(artifactText(last)).toBe("Rome on Monday");
+  });
+
+  it("is told once of a message that nobody has asked for", { timeout: 15_000 }, async () => {
+    // Events wait in the instance: one a watch would be a backlog of thousands for a job of a day.
+    const client = createClient({ agent: "sleeps" });
+    const { id } = await client.start("go");
+    await eventually(async () => (await client.get(id)).status.state === "TASK_STATE_WORKING");
+    const sendEvent = await withJobs(client.owner, async (jobs) => {
+      const instance = await jobs.get(await jobIdOf(client.owner, id));
+      const spy = vi.fn(instance.sendEvent.bind(instance));
+      vi.spyOn(jobs, "get").mockResolvedValue(Object.assign(instance, { sendEvent: spy }));
+      return spy;
+    });
+    await client.send({ says: "hurry", taskId: id }, { configuration: { returnImmediately: true } });
+    await scheduler.wait(3_500);
+    expect(sendEvent).toHaveBeenCalledTimes(1);
+    await client.cancel(id);
   });
 
   it("still waits after every object has been restarted, and is answered then", { timeout: 30_000 }, async () => {

@@ -112,7 +112,7 @@ describe("an instance that stops before its end", () => {
       const row = await jobOf(owner, task);
       const running = row.attempt === attempt && row.job !== null && (await instanceStatus(owner, row.job)) !== "unknown";
       return running && row;
-    });
+    }, 250);
     await withJobs(owner, async (jobs) => (await jobs.get(job ?? "")).terminate());
   };
 

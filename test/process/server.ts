@@ -27,10 +27,12 @@ export type Server = {
   ready: Promise<string>;
   /** What it has printed. */
   output(): string;
-  /** Resolves with the exit code; null when a signal ended it. */
+  /** Resolves, when nothing writes to its output any more, with the exit code; null when a signal ended it. */
   exited: Promise<number | null>;
-  /** Sends a signal to the process that was started, and to it alone; waits for its end. */
-  stop(signal?: NodeJS.Signals): Promise<number | null>;
+  /** Sends SIGTERM to the process that was started, and to it alone; waits until all have ended. */
+  stop(): Promise<number | null>;
+  /** Ctrl-C: SIGINT to every process of the group, as a terminal sends it; waits for the end. */
+  interrupt(): Promise<number | null>;
   /** SIGKILL to every process of the group at once; waits until none is left. */
   kill9(): Promise<void>;
   /** The processes of the group that still run. */
@@ -74,8 +76,12 @@ export function launchServer({ mode, stateDir, vars }: ServerOptions): Server {
     output: () => output,
     exited,
     processes: () => processesOf(group),
-    async stop(signal = "SIGTERM") {
-      child.kill(signal);
+    async stop() {
+      child.kill("SIGTERM");
+      return exited;
+    },
+    async interrupt() {
+      process.kill(-group, "SIGINT");
       return exited;
     },
     async kill9() {

@@ -41,12 +41,19 @@ describe.each(modes)("npm run %s", (mode) => {
     expect(server.output()).not.toMatch(/warn|error|telemetry|deprecat|experimental/i);
   });
 
-  test.each(["SIGINT", "SIGTERM"] as const)("ends on %s and leaves no process", async (signal) => {
-    const server = await start();
-    expect(server.processes().length).toBeGreaterThan(1);
-    expect(await server.stop(signal)).toBe(0);
-    await expect.poll(() => server.processes(), { timeout: 10_000 }).toEqual([]);
-  });
+  test.each(["interrupt", "stop"] as const)(
+    "ends on %s, says nothing, and leaves no process",
+    async (end) => {
+      const server = await start();
+      await expect.poll(() => server.processes().length).toBeGreaterThan(1);
+      const before = server.output();
+      const code = await server[end]();
+      expect(server.output()).toBe(before);
+      await expect.poll(() => server.processes()).toEqual([]);
+      // npm ends by the signal it was sent.
+      expect(code).toBe(mode === "serve" ? 0 : null);
+    },
+  );
 
   test("takes every setting from the environment", async () => {
     const server = await start({ DEFAULT_AGENT: "interview", STREAMING: "false" });

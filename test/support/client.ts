@@ -213,10 +213,10 @@ export function textOf(message: Message | undefined): string | undefined {
 }
 
 /** Asks again and again until `look` answers something; a test's own time limit ends it. */
-export async function eventually<T>(look: () => Promise<T | undefined | false>): Promise<T> {
+export async function eventually<T>(look: () => Promise<T | undefined | false>, pauseMs = 20): Promise<T> {
   for (;;) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
-    await scheduler.wait(10);
+    await scheduler.wait(pauseMs);
   }
 }

@@ -30,6 +30,7 @@ describe("answers", () => {
     const app = createRecordingApp({
       execute: async () => ({
         kind: "stream",
+        release: () => {},
         lines: linesOf(['1 {"task":{}}\n2 {"a":1}\n', '- {"message":{}}\n']),
       }),
     });

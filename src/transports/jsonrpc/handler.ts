@@ -63,6 +63,7 @@ export async function handleJsonRpc(
     }
     const stream = toEventStream({
       lines: answer.lines,
+      release: answer.release,
       envelope: {
         prefix: `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":`,
         suffix: "}",

@@ -51,6 +51,7 @@ export async function handleRest(
     if (answer.kind === "value") return toJson(request, answer.value, 200, headers);
     const stream = toEventStream({
       lines: answer.lines,
+      release: answer.release,
       envelope: { prefix: "", suffix: "", error: toErrorBody },
       heartbeatMs: config.heartbeatMs,
       toFailure: (cause) => toFailure(cause, requestId),
