@@ -58,7 +58,8 @@ const Vars = z.object({
   MAX_BODY_BYTES: integer(1_024, 16_777_216),
   MAX_JSON_DEPTH: integer(8, 256),
   MAX_PARTS: integer(1, 100_000),
-  MAX_TASK_BYTES: integer(65_536, 33_554_432),
+  // A task leaves its home in one RPC value, which holds at most 32 MiB.
+  MAX_TASK_BYTES: integer(65_536, 25_165_824),
   TASK_RETENTION_DAYS: integer(1, 3_650),
   TURN_TIMEOUT_SECONDS: integer(1, 3_600),
   JOB_WATCH_SECONDS: integer(1, 3_600),

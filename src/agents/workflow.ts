@@ -6,6 +6,7 @@
 // be repeated without harm.
 
 import { WorkflowEntrypoint, type WorkflowEvent, type WorkflowStep } from "cloudflare:workers";
+import { NonRetryableError } from "cloudflare:workflows";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { loadConfig } from "../config.ts";
 import type { Message } from "../protocol/message.ts";
@@ -55,8 +56,26 @@ export type JobHome = {
   jobMessage(task: string, job: string, seq: number): Promise<Message | null>;
 };
 
-/** Thrown through an agent's `run` when its task has ended without it. */
-class TaskOver extends Error {}
+/** Thrown through an agent's `run` when its task has ended without it. A step that meets it is not tried again. */
+class TaskOver extends NonRetryableError {
+  constructor() {
+    super("the task is over");
+  }
+}
+
+/**
+ * Thrown through an agent's `run` when the platform stops or pauses the instance, or a report cannot be delivered: no
+ * failure of the agent. The instance fails with it, and the home sees to what comes next.
+ */
+class Interrupted extends Error {}
+
+async function onPlatform<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (cause) {
+    throw new Interrupted("the job was interrupted", { cause });
+  }
+}
 
 /** A home that is being restarted is back within seconds. */
 const RETRY = {
@@ -78,8 +97,9 @@ export class AgentWorkflow extends WorkflowEntrypoint<Env, JobParams> {
     const agent = agents.ok ? agents.value.get(name) : undefined;
     if (!agent) throw new Error(`agent ${name} is not served`);
     const homes = this.env.HOMES;
-    const home = homes.get(homes.idFromString(id)) as unknown as JobHome;
-    const start = await untilReached(() => home.jobStart(task, job));
+    // A stub whose object was restarted stays broken, so each call takes a new one.
+    const home = () => homes.get(homes.idFromString(id)) as unknown as JobHome;
+    const start = await untilReached(() => home().jobStart(task, job));
     if (!start) return;
     const turn = new DurableTurn({ home, step, task, job, start, agent, stepMs: config.value.stepMs });
     await turn.run();
@@ -99,7 +119,7 @@ async function untilReached<T>(call: () => Promise<T>): Promise<T> {
 }
 
 type TurnOptions = {
-  home: JobHome;
+  home(): JobHome;
   step: WorkflowStep;
   task: string;
   job: string;
@@ -129,6 +149,7 @@ class DurableTurn {
       await agent.run(this.#context());
       if (!this.#ended) await this.#status("TASK_STATE_COMPLETED", undefined, true);
     } catch (error) {
+      if (error instanceof Interrupted) throw error;
       if (error instanceof TaskOver || this.#ended) return;
       log("error", "agent threw", { agent: agent.name, taskId: task, error });
       const reason =
@@ -164,20 +185,32 @@ class DurableTurn {
         return this.#report(key, toArtifactEmission(artifact, `artifact-${start.turnSeq}-${key}`), false);
       },
       step: (name, fn) => this.#step(name, fn),
-      sleep: (ms) => step.sleep(`sleep ${++this.#count}`, ms),
+      sleep: (ms) => onPlatform(step.sleep(`sleep ${++this.#count}`, ms)),
       ask: (content) => this.#ask("TASK_STATE_INPUT_REQUIRED", content),
       askAuth: (content) => this.#ask("TASK_STATE_AUTH_REQUIRED", content),
     };
   }
 
-  #step<T>(given: string, fn: () => Promise<T>): Promise<T> {
+  async #step<T>(given: string, fn: () => Promise<T>): Promise<T> {
     // A name given twice, in a loop, is two steps: their order in `run` tells them apart.
     const count = (this.#stepNames.get(given) ?? 0) + 1;
     this.#stepNames.set(given, count);
     const name = count === 1 ? given : `${given} #${count}`;
-    // The platform asks for a serializable type; what an agent's step returns is its author's business.
-    const callback = () => this.#insideStep.run({ name, count: 0 }, fn) as Promise<Rpc.Serializable<T>>;
-    return this.#options.step.do(`step: ${name}`, AGENT_RETRY, callback) as Promise<T>;
+    let threw = false;
+    const callback = async () => {
+      try {
+        // The platform asks for a serializable type; what an agent's step returns is its author's business.
+        return (await this.#insideStep.run({ name, count: 0 }, fn)) as Rpc.Serializable<T>;
+      } catch (error) {
+        threw = true;
+        throw error;
+      }
+    };
+    try {
+      return (await this.#options.step.do(`step: ${name}`, AGENT_RETRY, callback)) as T;
+    } catch (cause) {
+      throw threw ? cause : new Interrupted("the job was interrupted", { cause });
+    }
   }
 
   async #ask(
@@ -188,13 +221,13 @@ class DurableTurn {
     await this.#status(state, content, false);
     const place = ++this.#count;
     for (let look = 1; ; look++) {
-      const answer = await step.do(`answer ${place}.${look}`, RETRY, () =>
-        home.jobAnswer(task, job, this.#answered),
+      const answer = await onPlatform(
+        step.do(`answer ${place}.${look}`, RETRY, () => home().jobAnswer(task, job, this.#answered)),
       );
       if (answer.over) throw new TaskOver();
       if (answer.seq > 0) {
         this.#answered = answer.seq;
-        const message = await untilReached(() => home.jobMessage(task, job, answer.seq));
+        const message = await untilReached(() => home().jobMessage(task, job, answer.seq));
         if (!message) throw new TaskOver();
         return toInput(message);
       }
@@ -229,9 +262,11 @@ class DurableTurn {
       ending: isEnd,
       ...(isEnd && this.#memory.size > 0 && { memory: this.#memory }),
     };
-    const send = () => home.jobReport(task, job, report);
+    const send = () => home().jobReport(task, job, report);
     // Inside a step the step itself is what is repeated.
-    const taken = this.#insideStep.getStore() ? await send() : await step.do(`report ${key}`, RETRY, send);
+    const taken = this.#insideStep.getStore()
+      ? await send()
+      : await onPlatform(step.do(`report ${key}`, RETRY, send));
     if (!taken) throw new TaskOver();
     // Not before: a step whose report did not arrive makes it again.
     if (isEnd) this.#ended = true;

@@ -11,6 +11,11 @@ export async function sha256(text: string): Promise<string> {
   return toHex(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
 }
 
+/** The length of `text` in UTF-8. */
+export function utf8Length(text: string): number {
+  return encoder.encode(text).byteLength;
+}
+
 /** base64url without padding (RFC 4648 §5) of the UTF-8 bytes of `text`. */
 export function toBase64Url(text: string): string {
   const binary = Array.from(encoder.encode(text), (byte) => String.fromCharCode(byte)).join("");

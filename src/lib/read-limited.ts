@@ -14,11 +14,9 @@ export type ReadProblem =
 
 /** The body as text; "" when there is none. A byte order mark at its start is dropped. */
 export async function readLimited(request: Request, maxBytes: number): Promise<Result<string, ReadProblem>> {
-  const { body } = request;
-  if (body === null) return ok("");
   const length = request.headers.get("content-length");
   const bytes =
-    length === null ? await readChunks(body, maxBytes) : await readWhole(request, length, maxBytes);
+    length === null ? await readChunks(request.body, maxBytes) : await readWhole(request, length, maxBytes);
   if (!bytes.ok) return bytes;
   try {
     return ok(decoder.decode(bytes.value));
@@ -44,9 +42,10 @@ async function readWhole(
 }
 
 async function readChunks(
-  body: ReadableStream<Uint8Array>,
+  body: ReadableStream<Uint8Array> | null,
   maxBytes: number,
 ): Promise<Result<Uint8Array, ReadProblem>> {
+  if (body === null) return ok(new Uint8Array());
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader = body.getReader();

@@ -13,6 +13,8 @@ export async function cancelTask(
   const query = { agent: agent.name, id: params.id };
   return {
     kind: "value",
-    value: orThrow(await callHome(deps, caller.owner, shard, (home) => home.cancel(query))),
+    value: orThrow(
+      await callHome(deps, caller.owner, shard, (home, repeated) => home.cancel({ ...query, repeated })),
+    ),
   };
 }

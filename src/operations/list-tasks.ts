@@ -5,7 +5,7 @@ import { fromBase64Url, sha256, toBase64Url } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
 import type { ListTasksRequest } from "../protocol/requests.ts";
 import type { Task } from "../protocol/task.ts";
-import type { ListQuery } from "../tasks/commands.ts";
+import type { ListAnswer, ListQuery } from "../tasks/commands.ts";
 import type { Position } from "../tasks/records.ts";
 import { callHome, shardOf } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
@@ -28,7 +28,7 @@ export async function listTasks(
     state: status,
     since: statusTimestampAfter === undefined ? undefined : Date.parse(statusTimestampAfter),
     after: params.pageToken === undefined ? undefined : parseToken(params.pageToken, fingerprint),
-    limit: pageSize + 1,
+    limit: pageSize,
     historyLength: params.historyLength,
     artifacts,
   };
@@ -37,18 +37,27 @@ export async function listTasks(
       callHome(deps, caller.owner, shard, (home) => home.list(query)),
     ),
   );
-  const merged = answers.flatMap((answer) => answer.tasks).sort(newestFirst);
-  const tasks = merged.slice(0, pageSize);
+  const { tasks, more } = merge(answers, pageSize);
   const last = tasks.at(-1);
   return {
     kind: "value",
     value: {
       tasks: artifacts ? tasks.map((task) => ({ ...task, artifacts: task.artifacts ?? [] })) : tasks,
-      nextPageToken: last && merged.length > pageSize ? toToken(toPosition(last), fingerprint) : "",
+      nextPageToken: last && more ? toToken(toPosition(last), fingerprint) : "",
       pageSize,
       totalSize: answers.reduce((sum, answer) => sum + answer.total, 0),
     },
   };
+}
+
+/** The newest tasks of all shards, as far as each of them has answered. */
+function merge(answers: readonly ListAnswer[], pageSize: number): { tasks: Task[]; more: boolean } {
+  const all = answers.flatMap((answer) => answer.tasks).sort(newestFirst);
+  // What a shard has not told yet comes after the last task it told.
+  const ends = answers.flatMap(({ tasks, more }) => (more ? tasks.slice(-1) : []));
+  const known = all.filter((task) => ends.every((end) => newestFirst(task, end) <= 0));
+  const tasks = known.slice(0, pageSize);
+  return { tasks, more: tasks.length < all.length || ends.length > 0 };
 }
 
 function shardsOf(contextId: string | undefined, shards: number): number[] {
@@ -64,6 +73,7 @@ function toPosition(task: Task): Position {
 function newestFirst(a: Task, b: Task): number {
   const [left, right] = [toPosition(a), toPosition(b)];
   if (left.statusAt !== right.statusAt) return right.statusAt - left.statusAt;
+  if (left.id === right.id) return 0;
   return left.id < right.id ? 1 : -1;
 }
 

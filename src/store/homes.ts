@@ -3,16 +3,19 @@
 export type HomeReport = {
   /** Durable Object id. */
   id: string;
-  /** `owner/shard`. */
-  name: string;
+  /** `owner/shard`; given once, with the first report. */
+  name: string | undefined;
   /** When the home expects to be done with what is due now, in ms. */
   dueAt: number | undefined;
 };
 
 export async function reportHome(db: D1Database, home: HomeReport, now = Date.now()): Promise<void> {
   await db
-    .prepare("INSERT OR REPLACE INTO homes (id, name, due_at, seen_at) VALUES (?, ?, ?, ?)")
-    .bind(home.id, home.name, home.dueAt ?? null, now)
+    .prepare(
+      `INSERT INTO homes (id, name, due_at, seen_at) VALUES (?1, coalesce(?2, ''), ?3, ?4)
+       ON CONFLICT (id) DO UPDATE SET name = coalesce(?2, name), due_at = ?3, seen_at = ?4`,
+    )
+    .bind(home.id, home.name ?? null, home.dueAt ?? null, now)
     .run();
 }
 

@@ -18,8 +18,11 @@ export type ClockOptions = {
   jobs: Jobs;
   now(): number;
   retentionMs: number;
-  /** Writes to D1 that this home exists, and when it expects to be done with what is due now (ms). */
-  report(dueAt: number | undefined): Promise<void>;
+  /**
+   * Writes to D1 that this home exists, and when it expects to be done with what is due now (ms). `name` is given
+   * the first time.
+   */
+  report(dueAt: number | undefined, name?: string): Promise<void>;
 };
 
 export class Clock {
@@ -31,12 +34,13 @@ export class Clock {
     this.#options = options;
   }
 
-  /** One run of the alarm. Never throws: an alarm that throws six times is dropped for good. */
-  async ring(): Promise<void> {
+  /** One run of the alarm, after `enter`. Never throws: an alarm that throws six times is dropped for good. */
+  async ring(enter: () => void): Promise<void> {
     const { store, now } = this.#options;
     store.due.rang();
     if (!store.exists) return;
     try {
+      enter();
       await this.#runDue(now());
     } catch (error) {
       log("error", "alarm failed", { error });
@@ -49,6 +53,7 @@ export class Clock {
   async #runDue(now: number): Promise<void> {
     const { store, turns, jobs, retentionMs } = this.#options;
     turns.watch();
+    let name: string | undefined;
     for (const { kind, key } of store.due.take(now, ITEMS)) {
       if (kind === "job") {
         await jobs.drive(key);
@@ -56,24 +61,24 @@ export class Clock {
         const trimmed = store.trim(now - retentionMs, now, ITEMS);
         store.write(() => store.due.set("trim", "", trimmed === ITEMS ? now + 1_000 : now + DAY_MS));
       } else {
-        this.#reportedDueAt = 0;
+        name = key;
       }
     }
     // A time that D1 knows and that has passed is corrected, or the cron would wake this home for nothing.
-    if (this.#reportedDueAt < now) await this.#report(now);
+    if (name !== undefined || this.#reportedDueAt < now) await this.#report(now, name);
   }
 
-  async #report(now: number): Promise<void> {
+  async #report(now: number, name: string | undefined): Promise<void> {
     const { store, report } = this.#options;
     const dueAt = store.due.earliest(["job", "trim"]);
     const reported = dueAt === undefined ? undefined : Math.max(dueAt, now + REPORT_SLACK_MS);
     try {
-      await report(reported);
+      await report(reported, name);
       this.#reportedDueAt = reported ?? Number.POSITIVE_INFINITY;
-      store.write(() => store.due.clear("register", ""));
+      if (name !== undefined) store.write(() => store.due.clear("register", name));
     } catch (error) {
       log("warn", "the home could not be registered", { error });
-      store.write(() => store.due.set("register", "", now + REPORT_RETRY_MS));
+      if (name !== undefined) store.write(() => store.due.set("register", name, now + REPORT_RETRY_MS));
     }
   }
 

@@ -10,7 +10,7 @@ import type { IdempotencyKey } from "./store.ts";
 export type SendCommand = {
   agent: string;
   message: Message;
-  /** The id of the task if this message makes one, minted by the Worker so that the call can be repeated. */
+  /** Minted by the Worker: the id of the task if this message makes one, and of the call, which may be repeated. */
   newTaskId: string;
   /** The context of a new task. */
   newContextId: string;
@@ -25,6 +25,11 @@ export type SendAnswer = { task: Task } | { message: Message };
 
 export type TaskQuery = { agent: string; id: string };
 
+export type CancelCommand = TaskQuery & {
+  /** Whether this command was sent before, and may have been carried out. */
+  repeated: boolean;
+};
+
 export type GetQuery = TaskQuery & { historyLength?: number | undefined };
 
 export type SubscribeQuery = TaskQuery & {
@@ -34,12 +39,18 @@ export type SubscribeQuery = TaskQuery & {
 
 export type ListQuery = ListFilter & {
   after?: Position | undefined;
+  /** At most so many tasks; fewer if they are large. */
   limit: number;
   historyLength?: number | undefined;
   artifacts: boolean;
 };
 
-export type ListAnswer = { tasks: Task[]; total: number };
+export type ListAnswer = {
+  tasks: Task[];
+  total: number;
+  /** Whether there are tasks after the last of `tasks`. */
+  more: boolean;
+};
 
 export type Subscription = {
   /** Lines `<seq> <StreamResponse JSON>\n`. */
@@ -57,6 +68,6 @@ export type Home = {
   stream(command: SendCommand): Promise<Result<Subscription, Failure>>;
   get(query: GetQuery): Promise<Result<Task, Failure>>;
   list(query: ListQuery): Promise<ListAnswer>;
-  cancel(query: TaskQuery): Promise<Result<Task, Failure>>;
+  cancel(command: CancelCommand): Promise<Result<Task, Failure>>;
   subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>>;
 };

@@ -16,6 +16,7 @@ import type { Task } from "../protocol/task.ts";
 import { reportHome } from "../store/homes.ts";
 import { Clock } from "./clock.ts";
 import type {
+  CancelCommand,
   GetQuery,
   Home,
   ListAnswer,
@@ -32,6 +33,9 @@ import type { TaskRecord } from "./machine.ts";
 import { Store } from "./store.ts";
 import { openLine, openSubscription, type Source, toLine } from "./subscription.ts";
 import { Turns } from "./turns.ts";
+
+/** What the tasks of one page may hold; an RPC value holds at most 32 MiB. */
+const PAGE_BYTES = 16_777_216;
 
 export class HomeObject extends DurableObject<Env> implements Home, JobHome {
   readonly #store: Store;
@@ -51,7 +55,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     if (!agents.ok) throw new Error(agents.error);
 
     const home = ctx.id.toString();
-    const store = new Store(ctx.storage);
+    const store = new Store(ctx.storage, ctx.id.name ?? "");
     const shared = {
       store,
       now: Date.now,
@@ -69,7 +73,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
       turns: this.#turns,
       jobs: this.#jobs,
       retentionMs,
-      report: (dueAt) => reportHome(env.DB, { id: home, name: ctx.id.name ?? "", dueAt }),
+      report: (dueAt, name) => reportHome(env.DB, { id: home, name, dueAt }),
     });
     if (store.exists) void ctx.blockConcurrencyWhile(() => store.due.load());
   }
@@ -108,17 +112,23 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
   async list(query: ListQuery): Promise<ListAnswer> {
     this.#enter();
     const { exists, records, journal } = this.#store;
-    if (!exists) return { tasks: [], total: 0 };
+    if (!exists) return { tasks: [], total: 0, more: false };
     const view = { historyLength: query.historyLength, artifacts: query.artifacts };
-    const tasks = records.list(query, query.after, query.limit).map((record) => journal.toTask(record, view));
-    return { tasks, total: records.total(query) };
+    const found = records.list(query, query.after, query.limit + 1);
+    const page = withinPage(found.slice(0, query.limit));
+    return {
+      tasks: page.map((record) => journal.toTask(record, view)),
+      total: records.total(query),
+      more: page.length < found.length,
+    };
   }
 
-  async cancel(query: TaskQuery): Promise<Result<Task, Failure>> {
+  async cancel(query: CancelCommand): Promise<Result<Task, Failure>> {
     await this.#store.commits.turn();
     this.#enter();
     const record = this.#find(query);
     if (!record) return err(notFound(query.id));
+    if (query.repeated && record.state === "TASK_STATE_CANCELED") return ok(this.#view(record));
     if (isTerminal(record.state)) return err(ended("TASK_NOT_CANCELABLE", record));
     const turn = this.#turns.get(record.id);
     if (turn) {
@@ -171,8 +181,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
   // The clock.
 
   override async alarm(): Promise<void> {
-    this.#enter();
-    await this.#clock.ring();
+    await this.#clock.ring(() => this.#enter());
   }
 
   /** Does what a lost alarm should have done; called by the cron. */
@@ -249,6 +258,16 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
   get subscribers(): number {
     return this.#subscribers;
   }
+}
+
+/** As many of the records, and at least one, as one RPC value can carry with all that belongs to them. */
+function withinPage(records: readonly TaskRecord[]): readonly TaskRecord[] {
+  let bytes = 0;
+  const end = records.findIndex((record) => {
+    bytes += record.bytes;
+    return bytes > PAGE_BYTES;
+  });
+  return end === -1 ? records : records.slice(0, Math.max(1, end));
 }
 
 function notFound(id: string): Failure {

@@ -71,17 +71,24 @@ export class Inbox {
 
   async #receive(command: SendCommand): Promise<Result<Begun, Failure>> {
     const { store, now } = this.#options;
-    const { message, newTaskId } = command;
+    const { message, newTaskId, repeated } = command;
+    const known = repeated ? this.#known(message.taskId ?? newTaskId, newTaskId) : undefined;
+    if (known) return ok(known);
     if (message.taskId !== undefined) return this.#followUp(message.taskId, command);
-    // The Worker repeats a call whose answer was lost: the task is there already.
-    const known = command.repeated ? store.get(newTaskId) : undefined;
-    if (known) return ok({ kind: "task", id: known.id, input: known.inputs });
     if (store.databaseBytes > FULL_BYTES) {
       store.write(() => store.due.set("trim", "", now()));
       const text = "This owner's storage is full; the oldest ended tasks are being removed.";
       return err(failure("UNAVAILABLE", { message: text, retryAfterSeconds: 60 }));
     }
     return this.#newTask(command);
+  }
+
+  /** What a call whose answer was lost has begun. */
+  #known(id: string, command: string): Begun | undefined {
+    const { store } = this.#options;
+    const record = store.get(id);
+    const input = record && (id === command ? record.turnInput : store.journal.findCommand(id, command));
+    return input === undefined ? undefined : { kind: "task", id, input };
   }
 
   async #newTask(command: SendCommand): Promise<Result<Begun, Failure>> {
@@ -139,10 +146,10 @@ export class Inbox {
     const companion = this.#companion(command, id);
     const live = turns.get(id);
     if (live) {
-      live.receive((record) => receive(record, command.message));
+      live.receive((record) => receive(record, command.message, command.newTaskId));
       if (companion) store.write(companion);
     } else {
-      const step = receive(stored, command.message);
+      const step = receive(stored, command.message, command.newTaskId);
       store.save({
         before: stored,
         after: step.record,

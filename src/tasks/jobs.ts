@@ -38,8 +38,8 @@ export type JobBegin = {
 
 export class Jobs {
   readonly #options: JobsOptions;
-  /** Instances that were woken since this object started. */
-  readonly #woken = new Set<string>();
+  /** The newest message that each instance was told of since this object started. */
+  readonly #told = new Map<string, number>();
 
   constructor(options: JobsOptions) {
     this.#options = options;
@@ -64,7 +64,7 @@ export class Jobs {
     const { workflow, home } = this.#options;
     try {
       await workflow.create({ id: job, params: { home, task: record.id, job, agent: record.agent } });
-      this.#woken.add(job);
+      this.#told.set(job, record.answered);
     } catch (error) {
       // The alarm looks after it.
       log("error", "a job could not be created", { taskId: record.id, error });
@@ -109,7 +109,7 @@ export class Jobs {
   async #look(record: TaskRecord, job: string): Promise<boolean> {
     const instance = await find(this.#options.workflow, job);
     if (record.attempt === 0) {
-      this.#woken.delete(job);
+      this.#told.delete(job);
       // An instance whose own report ended the turn is about to end by itself.
       const isCutOff = record.state === "TASK_STATE_CANCELED" || record.state === "TASK_STATE_FAILED";
       if (isCutOff && instance && isAlive((await instance.status()).status)) await instance.terminate();
@@ -124,13 +124,15 @@ export class Jobs {
       this.#replace(record.id, job, error?.message);
       return false;
     }
-    if (record.inputs > record.answered) {
+    const told = this.#told.get(job);
+    if (record.inputs > (told ?? record.answered)) {
+      // Once: events are kept for the instance until it waits, and it looks for messages before it does.
       await instance.sendEvent({ type: "message", payload: {} });
-    } else if (!this.#woken.has(job)) {
+    } else if (told === undefined) {
       // After a restart a local instance sleeps until an event reaches it, of whatever type.
       await instance.sendEvent({ type: "wake", payload: {} });
     }
-    this.#woken.add(job);
+    this.#told.set(job, record.inputs);
     return false;
   }
 

@@ -12,8 +12,8 @@ import type { Entry, EntryKind, TaskRecord } from "./machine.ts";
 /** A row holds at most 2 MB; a UTF-16 unit takes at most 3 bytes of UTF-8. */
 const PIECE_UNITS = 500_000;
 
-/** SQLite takes 100 bound parameters a statement here: 24 rows of four, and the task. */
-const ROWS_PER_INSERT = 24;
+/** SQLite takes 100 bound parameters a statement here: 19 rows of five, and the task. */
+const ROWS_PER_INSERT = 19;
 
 type Row = { seq: number; kind: EntryKind; body: string };
 
@@ -34,10 +34,10 @@ export class Journal {
     const rows = entries.flatMap(toPieces);
     for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
       const batch = rows.slice(start, start + ROWS_PER_INSERT);
-      const values = batch.map(() => "(?1, ?, ?, ?, ?)").join(", ");
-      const bindings = batch.flatMap((row) => [row.seq, row.piece, row.kind, row.body]);
+      const values = batch.map(() => "(?1, ?, ?, ?, ?, ?)").join(", ");
+      const bindings = batch.flatMap((row) => [row.seq, row.piece, row.kind, row.body, row.command ?? null]);
       this.#sql.exec(
-        `INSERT INTO journal (task, seq, piece, kind, body) VALUES ${values}`,
+        `INSERT INTO journal (task, seq, piece, kind, body, command) VALUES ${values}`,
         task,
         ...bindings,
       );
@@ -52,6 +52,12 @@ export class Journal {
       afterSeq,
     );
     return collect(cursor, maxUnits);
+  }
+
+  /** The row of the follow-up that the call `command` brought. */
+  findCommand(task: string, command: string): number | undefined {
+    const query = "SELECT seq FROM journal WHERE task = ? AND kind = 'message' AND command = ?";
+    return this.#sql.exec<{ seq: number }>(query, task, command).toArray()[0]?.seq;
   }
 
   /** The first message from the client after row `afterSeq`. */
@@ -108,9 +114,9 @@ function collect(rows: Iterable<Row>, maxUnits: number): Entry[] {
   return entries;
 }
 
-function toPieces(entry: Entry): { seq: number; piece: number; kind: EntryKind; body: string }[] {
-  const { seq, kind, body } = entry;
-  if (body.length <= PIECE_UNITS) return [{ seq, piece: 0, kind, body }];
+function toPieces(entry: Entry): (Entry & { piece: number })[] {
+  const { body } = entry;
+  if (body.length <= PIECE_UNITS) return [{ ...entry, piece: 0 }];
   const pieces = [];
   let start = 0;
   while (start < body.length) {
@@ -118,7 +124,7 @@ function toPieces(entry: Entry): { seq: number; piece: number; kind: EntryKind; 
     // A surrogate pair is not cut: each half alone would be stored as U+FFFD.
     const unit = body.charCodeAt(end - 1);
     if (end < body.length && unit >= 0xd800 && unit <= 0xdbff) end -= 1;
-    pieces.push({ seq, piece: pieces.length, kind, body: body.slice(start, end) });
+    pieces.push({ ...entry, piece: pieces.length, body: body.slice(start, end) });
     start = end;
   }
   return pieces;
@@ -128,7 +134,7 @@ function toPieces(entry: Entry): { seq: number; piece: number; kind: EntryKind; 
 export function toTask(record: TaskRecord, entries: readonly Entry[], view: View): Task {
   let status: Task["status"] = { state: record.state, timestamp: new Date(record.statusAt).toISOString() };
   const history: Message[] = [];
-  for (const entry of withoutReplaced(entries)) {
+  for (const entry of splitReplaced(entries).standing) {
     if (entry.kind === "message") history.push(JSON.parse(entry.body));
     if (entry.kind !== "status") continue;
     const { statusUpdate } = JSON.parse(entry.body) as { statusUpdate: TaskStatusUpdateEvent };
@@ -150,7 +156,7 @@ export function toTask(record: TaskRecord, entries: readonly Entry[], view: View
 /** The artifacts that the rows make, in the order of their first appearance. */
 export function toArtifacts(entries: readonly Entry[]): Artifact[] {
   const artifacts = new Map<string, Artifact>();
-  for (const entry of withoutReplaced(entries)) {
+  for (const entry of splitReplaced(entries).standing) {
     if (entry.kind !== "artifact") continue;
     const { artifactUpdate } = JSON.parse(entry.body) as { artifactUpdate: TaskArtifactUpdateEvent };
     const { artifact, append } = artifactUpdate;
@@ -161,13 +167,22 @@ export function toArtifacts(entries: readonly Entry[]): Artifact[] {
   return [...artifacts.values()];
 }
 
-/** Leaves out what a run of a turn emitted after the point from which another run replaced it. */
-function withoutReplaced(entries: readonly Entry[]): readonly Entry[] {
+/** Tells the rows that count from those that a later run of their turn has replaced, with the row that says so. */
+export function splitReplaced(entries: readonly Entry[]): {
+  standing: readonly Entry[];
+  replaced: readonly { entry: Entry; by: number }[];
+} {
   const restarts = entries
     .filter((entry) => entry.kind === "restart")
-    .map((entry) => ({ from: (JSON.parse(entry.body) as { from: number }).from, until: entry.seq }));
-  if (restarts.length === 0) return entries;
-  return entries.filter(
-    ({ seq, kind }) => kind === "message" || !restarts.some(({ from, until }) => seq >= from && seq <= until),
-  );
+    .map((entry) => ({ from: (JSON.parse(entry.body) as { from: number }).from, by: entry.seq }));
+  if (restarts.length === 0) return { standing: entries, replaced: [] };
+  const standing: Entry[] = [];
+  const replaced: { entry: Entry; by: number }[] = [];
+  for (const entry of entries) {
+    const restart = restarts.findLast(({ from, by }) => entry.seq >= from && entry.seq < by);
+    // A message from the client is no emission of a run.
+    if (restart && entry.kind !== "message") replaced.push({ entry, by: restart.by });
+    else standing.push(entry);
+  }
+  return { standing, replaced };
 }

@@ -3,6 +3,7 @@
 // job, a cancellation or the watchdog, goes through here.
 
 import type { Emission } from "../agents/emissions.ts";
+import { utf8Length } from "../lib/bytes.ts";
 import type { StreamResponse } from "../protocol/events.ts";
 import type { Message } from "../protocol/message.ts";
 import { canTransition, isTerminal, type TaskState } from "../protocol/state.ts";
@@ -28,7 +29,13 @@ export type TaskRecord = {
 export type EntryKind = "message" | "status" | "artifact" | "restart";
 
 /** A row of the journal. Bodies: a Message, a StreamResponse, or for a restart `{ "from": seq }`. */
-export type Entry = { seq: number; kind: EntryKind; body: string };
+export type Entry = {
+  seq: number;
+  kind: EntryKind;
+  body: string;
+  /** Of a follow-up: the id of the call that brought it. */
+  command?: string;
+};
 
 export type Step = { record: TaskRecord; entry: Entry };
 
@@ -53,14 +60,17 @@ export function newRecord(id: string, agent: string, contextId: string, now: num
 
 function withEntry(record: TaskRecord, kind: EntryKind, body: string): Step {
   const seq = record.seq + 1;
-  return { record: { ...record, seq, bytes: record.bytes + body.length }, entry: { seq, kind, body } };
+  return { record: { ...record, seq, bytes: record.bytes + utf8Length(body) }, entry: { seq, kind, body } };
 }
 
 /** A message from the client joins the task's history. */
-export function receive(record: TaskRecord, message: Message): Step {
+export function receive(record: TaskRecord, message: Message, command?: string): Step {
   const full: Message = { ...message, taskId: record.id, contextId: record.contextId };
   const step = withEntry(record, "message", JSON.stringify(full));
-  return { record: { ...step.record, inputs: step.entry.seq }, entry: step.entry };
+  return {
+    record: { ...step.record, inputs: step.entry.seq },
+    entry: { ...step.entry, ...(command !== undefined && { command }) },
+  };
 }
 
 /** Marks that the rows from `from` on belong to a run of the turn that another has replaced. */

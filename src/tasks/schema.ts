@@ -15,7 +15,7 @@ const migrations: readonly string[] = [
     status_at INTEGER NOT NULL,  -- ms
     status_seq INTEGER NOT NULL, -- the journal's row of the current status; 0: submitted, no row
     seq INTEGER NOT NULL,        -- newest journal row
-    bytes INTEGER NOT NULL,      -- length of all journal bodies
+    bytes INTEGER NOT NULL,      -- length of all journal bodies in UTF-8
     attempt INTEGER NOT NULL,    -- how often the present turn has been started; 0: no turn runs
     turn_seq INTEGER NOT NULL,   -- newest journal row when the turn began
     turn_input INTEGER NOT NULL, -- journal row of the message that began the turn
@@ -37,6 +37,7 @@ const migrations: readonly string[] = [
     piece INTEGER NOT NULL,
     kind TEXT NOT NULL,          -- message, status, artifact or restart
     body TEXT NOT NULL,
+    command TEXT,                -- of a follow-up: the call that brought it, which may be made twice
     PRIMARY KEY (task, seq, piece)
   ) WITHOUT ROWID;
 

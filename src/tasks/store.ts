@@ -40,10 +40,13 @@ export class Store {
   readonly commits: Commits;
   readonly signals = new Signals();
   readonly #storage: DurableObjectStorage;
+  readonly #name: string;
   #exists: boolean;
 
-  constructor(storage: DurableObjectStorage) {
+  /** `name` is the home's own, known while it is called by it: when an alarm wakes the object it is not. */
+  constructor(storage: DurableObjectStorage, name: string) {
     this.#storage = storage;
+    this.#name = name;
     this.records = new Records(storage.sql);
     this.journal = new Journal(storage.sql);
     this.due = new Due(storage);
@@ -67,7 +70,7 @@ export class Store {
       migrate(this.#storage);
       this.#exists = true;
       const now = Date.now();
-      this.due.set("register", "", now);
+      this.due.set("register", this.#name, now);
       this.due.set("trim", "", now + DAY_MS);
     }
     try {

@@ -24,7 +24,7 @@ import type { TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from "../protocol
 import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
-import { toArtifacts } from "./journal.ts";
+import { splitReplaced, toArtifacts } from "./journal.ts";
 import { apply, type Entry, restart, type Step, type TaskRecord, toEvent, tooLarge } from "./machine.ts";
 import type { Change, MemoryChanges } from "./store.ts";
 
@@ -198,6 +198,7 @@ export class Turn {
       this.#record = record;
       this.#pending.push(entry);
     }
+    if (isEnding(seen.emission)) for (const whole of this.#earlier.takeLeftovers()) this.#put(whole);
     this.#put(seen.emission);
   }
 
@@ -208,8 +209,7 @@ export class Turn {
       this.#fail(tooLarge(this.#host.maxTaskBytes));
       return;
     }
-    const ends = emission.kind === "status" && (isTerminal(emission.state) || isInterrupted(emission.state));
-    if (ends) {
+    if (isEnding(emission)) {
       this.#end(step);
     } else {
       this.#record = step.record;
@@ -326,6 +326,10 @@ export class Turn {
   }
 }
 
+function isEnding(emission: Emission): boolean {
+  return emission.kind === "status" && (isTerminal(emission.state) || isInterrupted(emission.state));
+}
+
 type Seen =
   | { kind: "known" }
   | { kind: "new"; emission: Emission }
@@ -343,28 +347,39 @@ class Earlier {
   constructor(journal: readonly Entry[], turnSeq: number) {
     const before = journal.filter((entry) => entry.seq <= turnSeq);
     this.#artifacts = new Map(toArtifacts(before).map((artifact) => [artifact.artifactId, artifact]));
-    // Only what the last run left standing counts: rows that a restart has replaced are gone already.
-    const lastRestart = journal.findLast((entry) => entry.kind === "restart" && entry.seq > turnSeq);
-    const replacedFrom = lastRestart ? (JSON.parse(lastRestart.body) as { from: number }).from : 0;
-    this.#rows = journal
+    const { standing, replaced } = splitReplaced(journal);
+    this.#rows = standing
       .filter(({ seq, kind }) => seq > turnSeq && (kind === "status" || kind === "artifact"))
-      .filter(({ seq }) => !lastRestart || seq < replacedFrom || seq > lastRestart.seq)
       .map(({ seq, body }) => ({ seq, ...toComparable(body) }));
+    for (const { entry, by } of replaced) {
+      if (entry.kind !== "artifact") continue;
+      const id = toComparable(entry.body).artifactId;
+      // The run that replaced it may have died before it started the artifact over.
+      const isOver = this.#rows.some((row) => row.seq > by && row.artifactId === id);
+      if (id !== undefined && !isOver) this.#startOver.add(id);
+    }
   }
 
   next(emission: Emission, ordinal: number, task: TaskRecord): Seen {
     this.#track(emission);
-    if (!this.#diverged) {
-      const row = this.#rows[ordinal];
-      if (!row) return { kind: "new", emission };
-      if (row.event === JSON.stringify(toEvent(task, emission))) return { kind: "known" };
-      this.#diverged = true;
-      for (const { artifactId } of this.#rows.slice(ordinal)) {
-        if (artifactId !== undefined) this.#startOver.add(artifactId);
-      }
-      return { kind: "differs", from: row.seq, emission: this.#whole(emission) };
+    const row = this.#diverged ? undefined : this.#rows[ordinal];
+    if (!row) return { kind: "new", emission: this.#whole(emission) };
+    if (row.event === JSON.stringify(toEvent(task, emission))) return { kind: "known" };
+    this.#diverged = true;
+    for (const { artifactId } of this.#rows.slice(ordinal)) {
+      if (artifactId !== undefined) this.#startOver.add(artifactId);
     }
-    return { kind: "new", emission: this.#whole(emission) };
+    return { kind: "differs", from: row.seq, emission: this.#whole(emission) };
+  }
+
+  /** Artifacts of the task whose replaced chunks nobody has taken back yet, whole; to be sent before the end. */
+  takeLeftovers(): Emission[] {
+    const ids = [...this.#startOver];
+    this.#startOver.clear();
+    return ids.flatMap((id): Emission[] => {
+      const artifact = this.#artifacts.get(id);
+      return artifact ? [{ kind: "artifact", artifact, append: false, lastChunk: false }] : [];
+    });
   }
 
   #track(emission: Emission): void {

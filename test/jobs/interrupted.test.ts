@@ -164,6 +164,24 @@ describe("an instance that stops before its end", () => {
   });
 });
 
+describe("an instance that an operator pauses", () => {
+  it("is resumed, and its task goes on as if nothing had been", { timeout: 15_000 }, async () => {
+    const client = createClient({ agent: "long-running" });
+    const { id } = await client.start("a job of 30 steps");
+    await eventually(async () => progressOf(await client.get(id)).length >= 3);
+    const job = await jobIdOf(client.owner, id);
+    await withJobs(client.owner, async (jobs) => (await jobs.get(job)).pause());
+    await eventually(async () => (await instanceStatus(client.owner, job)) === "paused");
+    expect((await client.get(id)).status.state).toBe("TASK_STATE_WORKING");
+    await withJobs(client.owner, async (jobs) => (await jobs.get(job)).resume());
+    const ended = await eventually(async () => {
+      const task = await client.get(id);
+      return task.status.state === "TASK_STATE_COMPLETED" && task;
+    });
+    expect(progressOf(ended)).toEqual(steps(30));
+  });
+});
+
 describe("an instance that cannot be created at first", () => {
   /** Makes the next creations in this home fail. */
   const breakCreate = (owner: string, times: number) =>

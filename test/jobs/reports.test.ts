@@ -2,20 +2,22 @@
 // instance that runs the task's present turn.
 
 import { env } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { JobHome, JobReport } from "../../src/agents/workflow.ts";
 import { createClient, eventually, homeOf, kindOf, textOf } from "../support/client.ts";
-import { jobIdOf, withJobs } from "../support/jobs.ts";
+import { jobIdOf } from "../support/jobs.ts";
 
-/** A durable task whose own instance is stopped, so that only the test speaks for it. */
-async function startSilently(says = "a job of 100 steps") {
-  const client = createClient({ agent: "long-running" });
-  const { id } = await client.start(says);
-  const job = await eventually(async () => {
-    const found = await jobIdOf(client.owner, id);
-    return (await client.get(id)).status.state === "TASK_STATE_WORKING" && found;
-  });
-  await withJobs(client.owner, async (jobs) => (await jobs.get(job)).pause());
+vi.hoisted(() => vi.resetModules());
+vi.mock("../../src/agents/registry.ts", async (original) =>
+  (await import("./test-agents.ts")).mockRegistry(original),
+);
+
+/** A durable task whose own instance sleeps for ten minutes, so that only the test speaks for it. */
+async function startSilently() {
+  const client = createClient({ agent: "sleeps" });
+  const { id } = await client.start("go");
+  await eventually(async () => (await client.get(id)).status.state === "TASK_STATE_WORKING");
+  const job = await jobIdOf(client.owner, id);
   const home = homeOf(client.owner) as unknown as JobHome;
   return { client, id, job, home };
 }
@@ -54,7 +56,6 @@ describe("a report", () => {
     expect(task.history).toHaveLength(before + 1);
     expect(textOf(task.history?.at(-1))).toBe("once");
     expect(task.artifacts).toEqual([{ artifactId: "a", parts: [{ text: "x" }, { text: "y" }] }]);
-    await client.cancel(id);
   });
 
   it("is taken once also when both come at the same moment", async () => {
@@ -62,7 +63,6 @@ describe("a report", () => {
     const report = artifact("twin", "x");
     await Promise.all(Array.from({ length: 10 }, () => home.jobReport(id, job, report)));
     expect((await client.get(id)).artifacts?.[0]?.parts).toEqual([{ text: "x" }]);
-    await client.cancel(id);
   });
 
   it("that ends the turn is not taken twice either", async () => {
@@ -100,16 +100,13 @@ describe("an instance that is not the task's", () => {
     expect(await home.jobAnswer(id, stranger, 0)).toEqual({ seq: 0, over: true });
     expect(await home.jobMessage(id, stranger, 1)).toBeNull();
     expect(await client.get(id)).toEqual(before);
-    await client.cancel(id);
   });
 
   it("cannot speak for another task of the home", async () => {
     const { client, id, job, home } = await startSilently();
-    const other = await client.start("a job of 100 steps");
+    const other = await client.start("go");
     expect(await home.jobReport(other.id, job, end("x", "TASK_STATE_COMPLETED"))).toBe(false);
     expect(await home.jobReport("0-no-such-task", job, end("x", "TASK_STATE_COMPLETED"))).toBe(false);
-    await client.cancel(id);
-    await client.cancel(other.id);
   });
 
   it("loses its say when its turn has ended and the next has another instance", async () => {
@@ -127,7 +124,6 @@ describe("an instance that is not the task's", () => {
     const texts = await textsOf(client, id);
     expect(texts).toContain("from the new one");
     expect(texts).not.toContain("from the old one");
-    await client.cancel(id);
   });
 
   it("cannot be named by a task that has no durable turn", async () => {
@@ -144,16 +140,15 @@ describe("an instance that is not the task's", () => {
 
 describe("what a turn is told", () => {
   it("begins with the message that began it, the history up to it and the memory", async () => {
-    const { client, id, job, home } = await startSilently("a job of 90 steps");
+    const { client, id, job, home } = await startSilently();
     await client.send({ says: "later", taskId: id }, { configuration: { returnImmediately: true } });
     const start = await home.jobStart(id, job);
     expect(start).toMatchObject({
       contextId: (await client.get(id)).contextId,
-      input: { parts: [{ text: "a job of 90 steps" }], role: "ROLE_USER", taskId: id },
+      input: { parts: [{ text: "go" }], role: "ROLE_USER", taskId: id },
       memory: {},
     });
-    expect(start?.history.map(textOf)).toEqual(["a job of 90 steps"]);
-    await client.cancel(id);
+    expect(start?.history.map(textOf)).toEqual(["go"]);
   });
 
   it("is a new message by its row, once it has come, and the same again when asked again", async () => {
@@ -169,7 +164,6 @@ describe("what a turn is told", () => {
     const second = await home.jobAnswer(id, job, first.seq);
     expect(textOf((await home.jobMessage(id, job, second.seq)) ?? undefined)).toBe("second");
     expect(await home.jobAnswer(id, job, second.seq)).toEqual({ seq: 0, over: false });
-    await client.cancel(id);
   });
 
   it("is no message where the row holds something else", async () => {
@@ -178,7 +172,6 @@ describe("what a turn is told", () => {
     expect(await home.jobMessage(id, job, 2)).toBeNull();
     expect(await home.jobMessage(id, job, 10_000)).toBeNull();
     expect(await home.jobMessage(id, job, -1)).toBeNull();
-    await client.cancel(id);
   });
 });
 
@@ -186,7 +179,7 @@ describe("an instance for a task that is not there", () => {
   it("ends by itself, and makes no home", async () => {
     const home = env.HOMES.idFromName("open::nobody-has-this-name/0").toString();
     const job = crypto.randomUUID();
-    const params = { home, task: "0-nothing", job, agent: "long-running" };
+    const params = { home, task: "0-nothing", job, agent: "sleeps" };
     const instance = await env.JOBS.create({ id: job, params });
     await eventually(async () => (await instance.status()).status === "complete");
   });

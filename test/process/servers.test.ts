@@ -1,10 +1,10 @@
 // The two ways to run the server on one's own machine, as a user meets them.
 
-import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { call, type StreamResponse, stream, type Task } from "./client.ts";
-import { createStateDir, launchServer, removeStateDir, root, type Server, startServer } from "./server.ts";
+import { run } from "./run.ts";
+import { createStateDir, launchServer, removeStateDir, type Server, startServer } from "./server.ts";
 
 const modes = ["start", "serve"] as const;
 
@@ -130,13 +130,4 @@ async function writeOverdueHome(id: string): Promise<void> {
 
 function message(text: string) {
   return { messageId: `process-${text}`, role: "ROLE_USER", parts: [{ text }] };
-}
-
-function run(program: string, args: string[]): Promise<{ code: number | null; output: string }> {
-  const child = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    output += chunk;
-  });
-  return new Promise((settle) => child.on("close", (code) => settle({ code, output })));
 }
