@@ -59,7 +59,7 @@ const Vars = z.object({
   MAX_JSON_DEPTH: integer(8, 256),
   MAX_PARTS: integer(1, 100_000),
   // A task leaves its home in one RPC value, which holds at most 32 MiB.
-  MAX_TASK_BYTES: integer(65_536, 25_165_824),
+  MAX_TASK_BYTES: integer(65_536, 16_777_216),
   TASK_RETENTION_DAYS: integer(1, 3_650),
   TURN_TIMEOUT_SECONDS: integer(1, 3_600),
   JOB_WATCH_SECONDS: integer(1, 3_600),

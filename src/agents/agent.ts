@@ -59,7 +59,11 @@ export function toMemory(changes: Map<string, unknown>, load: () => Record<strin
       const before = load();
       return Object.hasOwn(before, key) ? before[key] : undefined;
     },
-    set: (key, value) => void changes.set(key, value),
+    set(key, value) {
+      // As it will be stored, and at once: what is no JSON fails here, in its author's hands.
+      const json = JSON.stringify(value);
+      changes.set(key, json === undefined ? undefined : JSON.parse(json));
+    },
   };
 }
 

@@ -1,11 +1,13 @@
-// What an agent's author may write, turned into what the server stores and sends. Throws a TypeError that
-// says what is wrong: the author's mistake must not reach a client as an invalid event.
+// What an agent's author may write, turned into what the server stores and sends. It is read by the same
+// schemas as what clients send: the author's mistake must not reach a client as an invalid event.
 
-import type { Artifact } from "../protocol/artifact.ts";
-import type { Message } from "../protocol/message.ts";
+import { Artifact } from "../protocol/artifact.ts";
+import { Message } from "../protocol/message.ts";
+import { parseParams } from "../protocol/parse.ts";
 import type { Part } from "../protocol/part.ts";
+import type { Schema } from "../protocol/schema.ts";
 import type { TaskState } from "../protocol/state.ts";
-import type { JsonObject } from "../protocol/struct.ts";
+import { type JsonObject, Struct } from "../protocol/struct.ts";
 import type { ArtifactInput, Content } from "./agent.ts";
 
 /** What an agent, or the server in its place, says about a task. */
@@ -19,31 +21,40 @@ export type Emission =
       metadata?: JsonObject;
     };
 
-const CONTENTS = ["text", "raw", "url", "data"] as const;
+/** Bounds of what an agent may emit in one piece: depth as in requests, parts as many as fit. */
+const LIMITS = { maxParts: Number.POSITIVE_INFINITY, maxDepth: 64 };
 
-/** Text becomes one text part; parts are checked. */
-export function toParts(content: Content): Part[] {
+/** What an agent emitted is no event of the protocol; the message says what is wrong, and clients may read it. */
+export class InvalidEmission extends Error {}
+
+/** The value as the schema reads it. */
+function check<T>(schema: Schema<T>, value: unknown): T {
+  const parsed = parseParams(schema, value, LIMITS);
+  if (parsed.ok) return parsed.value;
+  const [violation] = parsed.error.violations ?? [];
+  throw new InvalidEmission(`${violation?.field} ${violation?.description}`);
+}
+
+/** Text becomes one text part. Half of a surrogate pair, as chunks of text may hold it, becomes U+FFFD. */
+function toParts(content: Content): Part[] {
   if (typeof content === "string") return [{ text: content.toWellFormed() }];
-  if (!Array.isArray(content) || content.length === 0) throw new TypeError("parts must not be empty");
-  content.forEach((part, index) => {
-    const present = CONTENTS.filter((name) => Object.hasOwn(part, name));
-    if (present.length !== 1) {
-      throw new TypeError(`parts[${index}] must hold exactly one of ${CONTENTS.join(", ")}`);
-    }
-  });
-  return content;
+  if (!Array.isArray(content)) throw new InvalidEmission("parts must be an array");
+  return content.map((part) =>
+    typeof part?.text === "string" ? { ...part, text: part.text.toWellFormed() } : part,
+  );
 }
 
 /** An artifact's emission; `defaultId` names it if its author does not. */
 export function toArtifactEmission(input: ArtifactInput, defaultId: string): Emission {
-  const { name, description, metadata, append = false, lastChunk = false } = input;
-  const artifact: Artifact = {
-    artifactId: input.artifactId ?? defaultId,
-    ...(name !== undefined && { name }),
-    ...(description !== undefined && { description }),
-    parts: toParts(input.parts),
+  const { artifactId = defaultId, name, description, metadata, append = false, lastChunk = false } = input;
+  const artifact = check(Artifact, { artifactId, name, description, parts: toParts(input.parts) });
+  return {
+    kind: "artifact",
+    artifact,
+    append,
+    lastChunk,
+    ...(metadata !== undefined && { metadata: check(Struct, metadata) }),
   };
-  return { kind: "artifact", artifact, append, lastChunk, ...(metadata && { metadata }) };
 }
 
 /** A message of the agent in a task. */
@@ -52,11 +63,6 @@ export function toAgentMessage(
   messageId: string,
   content: Content,
 ): Message {
-  return {
-    messageId,
-    contextId: task.contextId,
-    taskId: task.id,
-    role: "ROLE_AGENT",
-    parts: toParts(content),
-  };
+  const ids = { messageId, contextId: task.contextId, taskId: task.id };
+  return check(Message, { ...ids, role: "ROLE_AGENT", parts: toParts(content) });
 }

@@ -13,7 +13,7 @@ import type { Message } from "../protocol/message.ts";
 import { isTerminal, type TaskState } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
 import { type Agent, type Content, type DurableTask, type Input, toInput, toMemory } from "./agent.ts";
-import { type Emission, toAgentMessage, toArtifactEmission } from "./emissions.ts";
+import { type Emission, InvalidEmission, toAgentMessage, toArtifactEmission } from "./emissions.ts";
 import { createRegistry } from "./registry.ts";
 
 /** What an instance is created with. */
@@ -153,7 +153,7 @@ class DurableTurn {
       if (error instanceof TaskOver || this.#ended) return;
       log("error", "agent threw", { agent: agent.name, taskId: task, error });
       const reason =
-        error instanceof TypeError && error.message.startsWith("parts")
+        error instanceof InvalidEmission
           ? `The agent emitted an invalid event: ${error.message}.`
           : "The agent failed with an internal error.";
       await this.#status("TASK_STATE_FAILED", reason, true).catch((failure: unknown) => {

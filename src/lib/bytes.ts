@@ -11,6 +11,27 @@ export async function sha256(text: string): Promise<string> {
   return toHex(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
 }
 
+/** A JSON text in UTF-8. */
+export type JsonBytes = Uint8Array<ArrayBuffer>;
+
+export function toJsonBytes(value: unknown): JsonBytes {
+  return encoder.encode(JSON.stringify(value)) as JsonBytes;
+}
+
+/** `prefix`, the values separated by commas, and `suffix`, in one piece. */
+export function joinJson(prefix: string, values: readonly JsonBytes[], suffix: string): JsonBytes {
+  const comma = encoder.encode(",");
+  const inner = values.flatMap((value, index) => (index === 0 ? [value] : [comma, value]));
+  const pieces = [encoder.encode(prefix), ...inner, encoder.encode(suffix)];
+  const joined = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.byteLength, 0));
+  let offset = 0;
+  for (const piece of pieces) {
+    joined.set(piece, offset);
+    offset += piece.byteLength;
+  }
+  return joined;
+}
+
 /** The length of `text` in UTF-8. */
 export function utf8Length(text: string): number {
   return encoder.encode(text).byteLength;

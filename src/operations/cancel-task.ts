@@ -13,7 +13,7 @@ export async function cancelTask(
   const query = { agent: agent.name, id: params.id };
   return {
     kind: "value",
-    value: orThrow(
+    json: orThrow(
       await callHome(deps, caller.owner, shard, (home, repeated) => home.cancel({ ...query, repeated })),
     ),
   };

@@ -3,6 +3,7 @@
 
 import type { Agent } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
+import { toJsonBytes } from "../lib/bytes.ts";
 import type { AgentCard } from "../protocol/agent-card.ts";
 import { A2AError } from "../protocol/errors.ts";
 import type { Answer, Call, Deps } from "./index.ts";
@@ -49,5 +50,8 @@ export async function getExtendedAgentCard(deps: Deps, { agent, baseUrl }: Call)
   }
   if (agent.extendedSkills.length === 0) throw new A2AError("EXTENDED_AGENT_CARD_NOT_CONFIGURED");
   const card = agentCard(agent, deps.config, baseUrl);
-  return { kind: "value", value: { ...card, skills: [...agent.skills, ...agent.extendedSkills] } };
+  return {
+    kind: "value",
+    json: toJsonBytes({ ...card, skills: [...agent.skills, ...agent.extendedSkills] }),
+  };
 }

@@ -3,6 +3,7 @@
 import type { Agent } from "../agents/agent.ts";
 import type { Caller } from "../auth/caller.ts";
 import type { Config } from "../config.ts";
+import type { JsonBytes } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
 import type * as requests from "../protocol/requests.ts";
@@ -35,7 +36,8 @@ export type Call<P = unknown> = {
 };
 
 export type Answer =
-  | { kind: "value"; value: unknown }
+  /** The operation's result message, as JSON. */
+  | { kind: "value"; json: JsonBytes }
   /** Lines `<seq> <StreamResponse JSON>\n`; the seq of a Message without a task is `-`. */
   | {
       kind: "stream";

@@ -1,11 +1,10 @@
 // ListTasks (§3.1.4): newest status first. A list asks every shard for a page and merges them; its cursor is
 // the place of the last task in that order, and a fingerprint of the filters it was made with.
 
-import { fromBase64Url, sha256, toBase64Url } from "../lib/bytes.ts";
+import { fromBase64Url, joinJson, sha256, toBase64Url } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
 import type { ListTasksRequest } from "../protocol/requests.ts";
-import type { Task } from "../protocol/task.ts";
-import type { ListAnswer, ListQuery } from "../tasks/commands.ts";
+import type { ListAnswer, ListedTask, ListQuery } from "../tasks/commands.ts";
 import type { Position } from "../tasks/records.ts";
 import { callHome, shardOf } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
@@ -39,19 +38,17 @@ export async function listTasks(
   );
   const { tasks, more } = merge(answers, pageSize);
   const last = tasks.at(-1);
-  return {
-    kind: "value",
-    value: {
-      tasks: artifacts ? tasks.map((task) => ({ ...task, artifacts: task.artifacts ?? [] })) : tasks,
-      nextPageToken: last && more ? toToken(toPosition(last), fingerprint) : "",
-      pageSize,
-      totalSize: answers.reduce((sum, answer) => sum + answer.total, 0),
-    },
+  const end = {
+    nextPageToken: last && more ? toToken(last, fingerprint) : "",
+    pageSize,
+    totalSize: answers.reduce((sum, answer) => sum + answer.total, 0),
   };
+  const pieces = tasks.map((task) => task.json);
+  return { kind: "value", json: joinJson('{"tasks":[', pieces, `],${JSON.stringify(end).slice(1)}`) };
 }
 
 /** The newest tasks of all shards, as far as each of them has answered. */
-function merge(answers: readonly ListAnswer[], pageSize: number): { tasks: Task[]; more: boolean } {
+function merge(answers: readonly ListAnswer[], pageSize: number): { tasks: ListedTask[]; more: boolean } {
   const all = answers.flatMap((answer) => answer.tasks).sort(newestFirst);
   // What a shard has not told yet comes after the last task it told.
   const ends = answers.flatMap(({ tasks, more }) => (more ? tasks.slice(-1) : []));
@@ -66,15 +63,10 @@ function shardsOf(contextId: string | undefined, shards: number): number[] {
   return shard === undefined ? [] : [shard];
 }
 
-function toPosition(task: Task): Position {
-  return { statusAt: Date.parse(task.status.timestamp ?? ""), id: task.id };
-}
-
-function newestFirst(a: Task, b: Task): number {
-  const [left, right] = [toPosition(a), toPosition(b)];
-  if (left.statusAt !== right.statusAt) return right.statusAt - left.statusAt;
-  if (left.id === right.id) return 0;
-  return left.id < right.id ? 1 : -1;
+function newestFirst(a: Position, b: Position): number {
+  if (a.statusAt !== b.statusAt) return b.statusAt - a.statusAt;
+  if (a.id === b.id) return 0;
+  return a.id < b.id ? 1 : -1;
 }
 
 function toToken({ statusAt, id }: Position, fingerprint: string): string {

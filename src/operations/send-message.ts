@@ -15,7 +15,7 @@ export async function sendMessage(deps: Deps, call: SendCall): Promise<Answer> {
   const answer = await callHome(deps, call.caller.owner, shard, (home, repeated) =>
     home.send({ ...command, repeated }),
   );
-  return { kind: "value", value: orThrow(answer) };
+  return { kind: "value", json: orThrow(answer) };
 }
 
 export async function sendStreamingMessage(deps: Deps, call: SendCall): Promise<Answer> {

@@ -36,12 +36,12 @@ export class Clock {
 
   /** One run of the alarm, after `enter`. Never throws: an alarm that throws six times is dropped for good. */
   async ring(enter: () => void): Promise<void> {
-    const { store, now } = this.#options;
+    const { store, turns, now } = this.#options;
     store.due.rang();
-    if (!store.exists) return;
     try {
       enter();
-      await this.#runDue(now());
+      turns.watch();
+      if (store.exists) await this.#runDue(now());
     } catch (error) {
       log("error", "alarm failed", { error });
       store.due.ring(now() + WATCHDOG_MS);
@@ -51,8 +51,7 @@ export class Clock {
   }
 
   async #runDue(now: number): Promise<void> {
-    const { store, turns, jobs, retentionMs } = this.#options;
-    turns.watch();
+    const { store, jobs, retentionMs } = this.#options;
     let name: string | undefined;
     for (const { kind, key } of store.due.take(now, ITEMS)) {
       if (kind === "job") {
@@ -85,7 +84,7 @@ export class Clock {
   /** Sets the alarm for whatever comes first. */
   #arm(): void {
     const { store, turns, now } = this.#options;
-    const earliest = store.due.earliest(["job", "trim", "register"]);
+    const earliest = store.exists ? store.due.earliest(["job", "trim", "register"]) : undefined;
     if (earliest !== undefined) store.due.ring(earliest);
     if (turns.count > 0) store.due.ring(now() + WATCHDOG_MS);
   }

@@ -1,9 +1,12 @@
 // What the Worker asks of a home, as plain data that crosses RPC.
+//
+// Answers come as JSON, written once and passed on as bytes. As objects they would be copied twice on the way,
+// and could grow beyond the 32 MiB of an RPC value, which writes a number with nine bytes.
 
+import type { JsonBytes } from "../lib/bytes.ts";
 import type { Result } from "../lib/result.ts";
 import type { Failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
-import type { Task } from "../protocol/task.ts";
 import type { ListFilter, Position } from "./records.ts";
 import type { IdempotencyKey } from "./store.ts";
 
@@ -20,8 +23,6 @@ export type SendCommand = {
   historyLength?: number | undefined;
   idempotency?: IdempotencyKey | undefined;
 };
-
-export type SendAnswer = { task: Task } | { message: Message };
 
 export type TaskQuery = { agent: string; id: string };
 
@@ -45,8 +46,11 @@ export type ListQuery = ListFilter & {
   artifacts: boolean;
 };
 
+/** A Task as JSON, and its place in the list. */
+export type ListedTask = Position & { json: JsonBytes };
+
 export type ListAnswer = {
-  tasks: Task[];
+  tasks: ListedTask[];
   total: number;
   /** Whether there are tasks after the last of `tasks`. */
   more: boolean;
@@ -64,10 +68,13 @@ export type Subscription = {
 
 /** A home as the Worker sees it. Each call may be made twice with the same effect as once. */
 export type Home = {
-  send(command: SendCommand): Promise<Result<SendAnswer, Failure>>;
+  /** A SendMessageResponse. */
+  send(command: SendCommand): Promise<Result<JsonBytes, Failure>>;
   stream(command: SendCommand): Promise<Result<Subscription, Failure>>;
-  get(query: GetQuery): Promise<Result<Task, Failure>>;
+  /** A Task. */
+  get(query: GetQuery): Promise<Result<JsonBytes, Failure>>;
   list(query: ListQuery): Promise<ListAnswer>;
-  cancel(command: CancelCommand): Promise<Result<Task, Failure>>;
+  /** A Task. */
+  cancel(command: CancelCommand): Promise<Result<JsonBytes, Failure>>;
   subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>>;
 };

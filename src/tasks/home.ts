@@ -8,6 +8,7 @@ import { DurableObject } from "cloudflare:workers";
 import { createRegistry } from "../agents/registry.ts";
 import type { JobHome, JobParams, JobReport, JobStart } from "../agents/workflow.ts";
 import { loadConfig } from "../config.ts";
+import { type JsonBytes, toJsonBytes } from "../lib/bytes.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
@@ -21,13 +22,12 @@ import type {
   Home,
   ListAnswer,
   ListQuery,
-  SendAnswer,
   SendCommand,
   SubscribeQuery,
   Subscription,
   TaskQuery,
 } from "./commands.ts";
-import { type Begun, Inbox } from "./inbox.ts";
+import { type Begun, type BegunTask, Inbox } from "./inbox.ts";
 import { Jobs } from "./jobs.ts";
 import type { TaskRecord } from "./machine.ts";
 import { Store } from "./store.ts";
@@ -80,14 +80,14 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
 
   // Calls of the Worker.
 
-  async send(command: SendCommand): Promise<Result<SendAnswer, Failure>> {
+  async send(command: SendCommand): Promise<Result<JsonBytes, Failure>> {
     const begun = await this.#begin("send", command);
     if (!begun.ok) return begun;
-    if (begun.value.kind === "message") return ok({ message: begun.value.message });
-    const { id, input } = begun.value;
-    const record = command.returnImmediately ? this.#store.get(id) : await this.#settled(id, input);
+    if (begun.value.kind === "message") return ok(toJsonBytes({ message: begun.value.message }));
+    const { id } = begun.value;
+    const record = command.returnImmediately ? this.#store.get(id) : await this.#settled(begun.value);
     if (!record) return err(notFound(id));
-    return ok({ task: this.#view(record, command.historyLength) });
+    return ok(toJsonBytes({ task: this.#view(record, command.historyLength) }));
   }
 
   async stream(command: SendCommand): Promise<Result<Subscription, Failure>> {
@@ -99,14 +99,18 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     const { id, input, first } = begun.value;
     const record = this.#store.get(id);
     if (!record) return err(notFound(id));
-    const { seq, task } = first ?? { seq: record.seq, task: this.#view(record, command.historyLength) };
-    return ok(this.#open(id, seq, { task, input }));
+    const { seq, task, taken } = first ?? {
+      seq: record.seq,
+      task: this.#view(record, command.historyLength),
+      taken: record.answered >= input,
+    };
+    return ok(this.#open(id, seq, { task, input, taken }));
   }
 
-  async get(query: GetQuery): Promise<Result<Task, Failure>> {
+  async get(query: GetQuery): Promise<Result<JsonBytes, Failure>> {
     this.#enter();
     const record = this.#find(query);
-    return record ? ok(this.#view(record, query.historyLength)) : err(notFound(query.id));
+    return record ? ok(toJsonBytes(this.#view(record, query.historyLength))) : err(notFound(query.id));
   }
 
   async list(query: ListQuery): Promise<ListAnswer> {
@@ -117,18 +121,22 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     const found = records.list(query, query.after, query.limit + 1);
     const page = withinPage(found.slice(0, query.limit));
     return {
-      tasks: page.map((record) => journal.toTask(record, view)),
+      tasks: page.map((record) => ({
+        id: record.id,
+        statusAt: record.statusAt,
+        json: toJsonBytes(toListed(journal.toTask(record, view), query.artifacts)),
+      })),
       total: records.total(query),
       more: page.length < found.length,
     };
   }
 
-  async cancel(query: CancelCommand): Promise<Result<Task, Failure>> {
+  async cancel(query: CancelCommand): Promise<Result<JsonBytes, Failure>> {
     await this.#store.commits.turn();
     this.#enter();
     const record = this.#find(query);
     if (!record) return err(notFound(query.id));
-    if (query.repeated && record.state === "TASK_STATE_CANCELED") return ok(this.#view(record));
+    if (query.repeated && record.state === "TASK_STATE_CANCELED") return ok(toJsonBytes(this.#view(record)));
     if (isTerminal(record.state)) return err(ended("TASK_NOT_CANCELABLE", record));
     const turn = this.#turns.get(record.id);
     if (turn) {
@@ -214,36 +222,50 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     return this.#store.journal.toTask(record, { historyLength, artifacts: true });
   }
 
-  /** Waits until the task has ended, or waits itself, having answered the message in row `input`. */
-  async #settled(id: string, input: number): Promise<TaskRecord | undefined> {
+  /**
+   * Waits until the task has ended, or waits itself, having answered the message in row `input`; the task as it was
+   * then, for the next turn may have begun in the same moment.
+   */
+  async #settled({ id, input, first }: BegunTask): Promise<TaskRecord | undefined> {
+    let cursor = first?.seq ?? input;
+    let taken = first?.taken ?? false;
     for (;;) {
       const record = this.#store.get(id);
       if (!record || isTerminal(record.state)) return record;
       if (isInterrupted(record.state) && record.answered >= input) return record;
+      for (const { seq, ref, status } of this.#store.journal.statuses(id, cursor)) {
+        cursor = seq;
+        if (ref !== undefined && Number(ref) >= input) taken = true;
+        if (!taken || !isInterrupted(status.state)) continue;
+        return { ...record, seq, state: status.state, statusSeq: seq };
+      }
       await this.#store.signals.next(id);
     }
   }
 
   /**
-   * A stream of what happens after row `seq`, beginning with `task`, if given. With `input` it ends when the
-   * turn that answers that message asks for more.
+   * A stream of what happens after row `seq`, beginning with `task`, if given. With `input` it ends when the turn that
+   * has taken that message asks for more; `taken` says whether one has already.
    */
-  #open(id: string, seq: number, opening: { task?: Task; input?: number } = {}): Subscription {
+  #open(
+    id: string,
+    seq: number,
+    opening: { task?: Task; input?: number; taken?: boolean } = {},
+  ): Subscription {
     this.#subscribers += 1;
-    const { input, task } = opening;
+    const { task, input = Number.POSITIVE_INFINITY } = opening;
+    let { taken = false } = opening;
     const { journal, commits, signals } = this.#store;
-    const asksFor = (state: string, record: TaskRecord) =>
-      input !== undefined && state === "TASK_STATE_INPUT_REQUIRED" && record.answered >= input;
+    const asks = (state: string) => taken && state === "TASK_STATE_INPUT_REQUIRED";
     const source: Source = {
       read: (after, maxUnits) => journal.read(id, after, maxUnits),
       isOver: () => {
         const record = this.#store.get(id);
-        return !record || isTerminal(record.state) || asksFor(record.state, record);
+        return !record || isTerminal(record.state) || asks(record.state);
       },
-      endsWith: (row, { state }) => {
-        if (isTerminal(state)) return true;
-        const record = this.#store.get(id);
-        return record !== undefined && asksFor(state, record) && row > record.turnSeq;
+      endsWith: ({ ref }, { state }) => {
+        if (ref !== undefined && Number(ref) >= input) taken = true;
+        return isTerminal(state) || asks(state);
       },
       durable: () => commits.durable(),
       news: () => signals.next(id),
@@ -268,6 +290,11 @@ function withinPage(records: readonly TaskRecord[]): readonly TaskRecord[] {
     return bytes > PAGE_BYTES;
   });
   return end === -1 ? records : records.slice(0, Math.max(1, end));
+}
+
+/** Lists show an empty list of artifacts when they show artifacts (§3.1.4). */
+function toListed(task: Task, artifacts: boolean): Task {
+  return artifacts ? { ...task, artifacts: task.artifacts ?? [] } : task;
 }
 
 function notFound(id: string): Failure {

@@ -9,18 +9,24 @@ import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
 import type { SendCommand } from "./commands.ts";
 import type { Jobs } from "./jobs.ts";
-import { apply, newRecord, receive, type TaskRecord } from "./machine.ts";
+import { newRecord, receive, type TaskRecord, take } from "./machine.ts";
 import { keyReused, type Replay, type Store } from "./store.ts";
 import type { Turns } from "./turns.ts";
 
 /** Beyond this a home takes no new task; the platform's limit is 10 GB. */
 const FULL_BYTES = 8_000_000_000;
 
+export type BegunTask = {
+  kind: "task";
+  id: string;
+  /** The journal row of the message. */
+  input: number;
+  /** The task as it was then, for the first event of a stream, and whether a turn had taken the message. */
+  first?: { seq: number; task: Task; taken: boolean };
+};
+
 /** What a message began: a task's turn, or an answer that makes no task. */
-export type Begun =
-  | { kind: "message"; message: Message }
-  /** `input` is the journal row of the message; `first` the task as it was then, for the first event of a stream. */
-  | { kind: "task"; id: string; input: number; first?: { seq: number; task: Task } };
+export type Begun = { kind: "message"; message: Message } | BegunTask;
 
 export type InboxOptions = {
   store: Store;
@@ -28,6 +34,7 @@ export type InboxOptions = {
   jobs: Jobs;
   agents: Registry;
   now(): number;
+  maxTaskBytes: number;
 };
 
 export class Inbox {
@@ -70,10 +77,13 @@ export class Inbox {
   }
 
   async #receive(command: SendCommand): Promise<Result<Begun, Failure>> {
-    const { store, now } = this.#options;
+    const { store, turns, now } = this.#options;
     const { message, newTaskId, repeated } = command;
-    const known = repeated ? this.#known(message.taskId ?? newTaskId, newTaskId) : undefined;
-    if (known) return ok(known);
+    if (repeated) {
+      await turns.get(newTaskId)?.outcome;
+      const known = this.#known(message.taskId ?? newTaskId, newTaskId);
+      if (known) return ok(known);
+    }
     if (message.taskId !== undefined) return this.#followUp(message.taskId, command);
     if (store.databaseBytes > FULL_BYTES) {
       store.write(() => store.due.set("trim", "", now()));
@@ -92,11 +102,12 @@ export class Inbox {
   }
 
   async #newTask(command: SendCommand): Promise<Result<Begun, Failure>> {
-    const { store, turns, jobs, agents, now } = this.#options;
+    const { store, turns, jobs, agents, now, maxTaskBytes } = this.#options;
     const agent = agents.get(command.agent);
     if (!agent) return err(failure("NOT_FOUND", { message: "Agent not found" }));
     const created = newRecord(command.newTaskId, agent.name, command.newContextId, now());
     const step = receive(created, command.message);
+    if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
     const message = JSON.parse(step.entry.body) as Message;
     const { seq } = step.entry;
     const record: TaskRecord = { ...step.record, attempt: 1, turnSeq: seq, turnInput: seq, answered: seq };
@@ -106,7 +117,7 @@ export class Inbox {
       status: { state: record.state, timestamp: new Date(record.statusAt).toISOString() },
       ...(command.historyLength !== 0 && { history: [message] }),
     };
-    const begun: Begun = { kind: "task", id: record.id, input: seq, first: { seq, task } };
+    const begun: Begun = { kind: "task", id: record.id, input: seq, first: { seq, task, taken: true } };
     const companion = this.#companion(command, record.id);
     if (agent.isDurable(toInput(message))) {
       jobs.begin({ before: undefined, record, entries: [step.entry], companion });
@@ -129,7 +140,7 @@ export class Inbox {
   }
 
   async #followUp(id: string, command: SendCommand): Promise<Result<Begun, Failure>> {
-    const { store, turns, jobs } = this.#options;
+    const { store, turns, jobs, maxTaskBytes } = this.#options;
     const stored = store.get(id);
     if (stored?.agent !== command.agent) return err(failure("TASK_NOT_FOUND", { metadata: { taskId: id } }));
     const { contextId } = command.message;
@@ -145,11 +156,13 @@ export class Inbox {
     }
     const companion = this.#companion(command, id);
     const live = turns.get(id);
+    const step = receive(live?.record ?? stored, command.message, command.newTaskId);
+    if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
+    let taken = false;
     if (live) {
-      live.receive((record) => receive(record, command.message, command.newTaskId));
+      live.receive(step);
       if (companion) store.write(companion);
     } else {
-      const step = receive(stored, command.message, command.newTaskId);
       store.save({
         before: stored,
         after: step.record,
@@ -157,12 +170,12 @@ export class Inbox {
         ...(companion && { companion }),
       });
       // A durable turn that runs is told of the message; otherwise the message begins the next turn.
-      if (stored.attempt > 0) jobs.resume(step.record);
-      else this.continue(step.record);
+      taken = stored.attempt === 0 || jobs.resume(step.record);
+      if (stored.attempt === 0) this.continue(step.record);
     }
     const record = store.get(id) ?? stored;
     const task = store.journal.toTask(record, { historyLength: command.historyLength, artifacts: true });
-    return ok({ kind: "task", id, input: record.inputs, first: { seq: record.seq, task } });
+    return ok({ kind: "task", id, input: step.entry.seq, first: { seq: record.seq, task, taken } });
   }
 
   /** Begins the turn that answers the next message waiting in the task's journal. */
@@ -170,14 +183,13 @@ export class Inbox {
     const { store, turns, jobs, agents, now } = this.#options;
     const agent = agents.get(stored.agent);
     const input = store.journal.nextMessage(stored.id, stored.answered);
-    const step = apply(stored, { kind: "status", state: "TASK_STATE_WORKING" }, now());
+    const step = input && take(stored, input.seq, now());
     if (!agent || !input || !step) {
       store.fail(stored, "The agent of this task is no longer served.", now());
       return;
     }
     const message = JSON.parse(input.body) as Message;
-    const taken = { turnInput: input.seq, answered: input.seq };
-    const record = { ...step.record, ...taken, attempt: 1, turnSeq: step.entry.seq, job: null };
+    const record = { ...step.record, turnInput: input.seq, attempt: 1, turnSeq: step.entry.seq, job: null };
     if (agent.isDurable(toInput(message))) {
       jobs.begin({ before: stored, record, entries: [step.entry] });
     } else {
@@ -191,4 +203,9 @@ export class Inbox {
     const { store, now } = this.#options;
     return idempotency && (() => store.saveReplay(idempotency, { task }, now()));
   }
+}
+
+function noRoom(maxTaskBytes: number): Failure {
+  const description = `does not fit: a task holds at most ${maxTaskBytes} bytes`;
+  return failure("INVALID_PARAMS", { violations: [{ field: "message", description }] });
 }

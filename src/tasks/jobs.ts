@@ -10,7 +10,7 @@ import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
 import { toTask } from "./journal.ts";
-import { apply, type Entry, type TaskRecord, tooLarge } from "./machine.ts";
+import { apply, type Entry, type TaskRecord, take, tooLarge } from "./machine.ts";
 import type { Store } from "./store.ts";
 
 const MAX_ATTEMPTS = 3;
@@ -77,12 +77,15 @@ export class Jobs {
     this.#options.waitUntil(this.drive(task));
   }
 
-  /** A message has come while the turn runs: if it waits for one, the task works again. */
-  resume(record: TaskRecord): void {
+  /** A message has come while the turn runs. If it waits for one, the task works again, and the answer is true. */
+  resume(record: TaskRecord): boolean {
     const { store, now } = this.#options;
-    if (isInterrupted(record.state))
-      store.put(record, { kind: "status", state: "TASK_STATE_WORKING" }, now());
+    const step = isInterrupted(record.state) ? take(record, record.inputs, now()) : undefined;
+    // The job takes it itself, when it looks.
+    const after = step && { ...step.record, answered: record.answered };
+    if (step && after) store.save({ before: record, after, entries: [step.entry] });
     this.notify(record.id);
+    return step !== undefined;
   }
 
   #schedule(task: string): void {
@@ -121,7 +124,7 @@ export class Jobs {
     }
     const { status, error } = await instance.status();
     if (status === "errored" || status === "terminated" || status === "complete") {
-      this.#replace(record.id, job, error?.message);
+      this.#replace(record.id, job, { status, ...(error && { error }) });
       return false;
     }
     const told = this.#told.get(job);
@@ -137,11 +140,11 @@ export class Jobs {
   }
 
   /** The instance ended without ending its turn: a new one runs the turn, whose known reports are skipped. */
-  #replace(task: string, job: string, error: string | undefined): void {
+  #replace(task: string, job: string, { status, error }: Pick<InstanceStatus, "status" | "error">): void {
     const { store, now } = this.#options;
     const record = this.#find(task, job);
     if (!record) return;
-    log("error", "job ended early", { taskId: record.id, attempt: record.attempt, error });
+    log("error", "job ended early", { taskId: record.id, attempt: record.attempt, status, error });
     if (record.attempt >= MAX_ATTEMPTS) {
       store.fail(record, `The job of this task stopped ${MAX_ATTEMPTS} times before its end.`, now());
       return;
@@ -217,13 +220,9 @@ export class Jobs {
     const next = store.journal.nextMessage(task, after);
     if (!next) return { seq: 0, over: false };
     if (next.seq > record.answered) {
-      const waits = isInterrupted(record.state);
-      const step = waits ? apply(record, { kind: "status", state: "TASK_STATE_WORKING" }, now()) : undefined;
-      store.save({
-        before: record,
-        after: { ...(step?.record ?? record), answered: next.seq },
-        entries: step ? [step.entry] : [],
-      });
+      const step = isInterrupted(record.state) ? take(record, next.seq, now()) : undefined;
+      const after = step?.record ?? { ...record, answered: next.seq };
+      store.save({ before: record, after, entries: step ? [step.entry] : [] });
     }
     return { seq: next.seq, over: false };
   }

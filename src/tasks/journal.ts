@@ -15,7 +15,7 @@ const PIECE_UNITS = 500_000;
 /** SQLite takes 100 bound parameters a statement here: 19 rows of five, and the task. */
 const ROWS_PER_INSERT = 19;
 
-type Row = { seq: number; kind: EntryKind; body: string };
+type Row = { seq: number; kind: EntryKind; body: string; ref?: string | null };
 
 export type View = {
   /** Newest messages to return; undefined: all; 0: no `history` member. */
@@ -35,9 +35,9 @@ export class Journal {
     for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
       const batch = rows.slice(start, start + ROWS_PER_INSERT);
       const values = batch.map(() => "(?1, ?, ?, ?, ?, ?)").join(", ");
-      const bindings = batch.flatMap((row) => [row.seq, row.piece, row.kind, row.body, row.command ?? null]);
+      const bindings = batch.flatMap((row) => [row.seq, row.piece, row.kind, row.body, row.ref ?? null]);
       this.#sql.exec(
-        `INSERT INTO journal (task, seq, piece, kind, body, command) VALUES ${values}`,
+        `INSERT INTO journal (task, seq, piece, kind, body, ref) VALUES ${values}`,
         task,
         ...bindings,
       );
@@ -47,16 +47,29 @@ export class Journal {
   /** Rows after `afterSeq` in order, until `maxUnits` of text have been read (the last row may exceed it). */
   read(task: string, afterSeq: number, maxUnits = Number.POSITIVE_INFINITY): Entry[] {
     const cursor = this.#sql.exec<Row>(
-      "SELECT seq, kind, body FROM journal WHERE task = ? AND seq > ? ORDER BY seq, piece",
+      "SELECT seq, kind, body, ref FROM journal WHERE task = ? AND seq > ? ORDER BY seq, piece",
       task,
       afterSeq,
     );
     return collect(cursor, maxUnits);
   }
 
+  /** The statuses after row `afterSeq`. */
+  statuses(
+    task: string,
+    afterSeq: number,
+  ): { seq: number; ref: string | undefined; status: Task["status"] }[] {
+    return this.read(task, afterSeq)
+      .filter(({ kind }) => kind === "status")
+      .map(({ seq, ref, body }) => {
+        const { statusUpdate } = JSON.parse(body) as { statusUpdate: TaskStatusUpdateEvent };
+        return { seq, ref, status: statusUpdate.status };
+      });
+  }
+
   /** The row of the follow-up that the call `command` brought. */
   findCommand(task: string, command: string): number | undefined {
-    const query = "SELECT seq FROM journal WHERE task = ? AND kind = 'message' AND command = ?";
+    const query = "SELECT seq FROM journal WHERE task = ? AND kind = 'message' AND ref = ?";
     return this.#sql.exec<{ seq: number }>(query, task, command).toArray()[0]?.seq;
   }
 
@@ -70,9 +83,14 @@ export class Journal {
     return collect(cursor, 1)[0];
   }
 
-  /** The task as a client sees it now. */
+  /** The task as a client sees it, or saw it when the row `record.seq` was its newest. */
   toTask(record: TaskRecord, view: View): Task {
-    return toTask(record, this.#rowsFor(record, view), view);
+    const rows = this.#rowsFor(record, view);
+    return toTask(
+      record,
+      rows.at(-1)?.seq === record.seq ? rows : rows.filter(({ seq }) => seq <= record.seq),
+      view,
+    );
   }
 
   delete(task: string): void {
@@ -107,7 +125,12 @@ function collect(rows: Iterable<Row>, maxUnits: number): Entry[] {
       last.body += row.body;
     } else {
       if (units >= maxUnits) break;
-      entries.push({ seq: row.seq, kind: row.kind, body: row.body });
+      entries.push({
+        seq: row.seq,
+        kind: row.kind,
+        body: row.body,
+        ...(row.ref != null && { ref: row.ref }),
+      });
     }
     units += row.body.length;
   }

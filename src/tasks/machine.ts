@@ -33,8 +33,8 @@ export type Entry = {
   seq: number;
   kind: EntryKind;
   body: string;
-  /** Of a follow-up: the id of the call that brought it. */
-  command?: string;
+  /** Of a follow-up: the id of the call that brought it. Of a status that takes a message: its row. */
+  ref?: string;
 };
 
 export type Step = { record: TaskRecord; entry: Entry };
@@ -69,13 +69,19 @@ export function receive(record: TaskRecord, message: Message, command?: string):
   const step = withEntry(record, "message", JSON.stringify(full));
   return {
     record: { ...step.record, inputs: step.entry.seq },
-    entry: { ...step.entry, ...(command !== undefined && { command }) },
+    entry: { ...step.entry, ...(command !== undefined && { ref: command }) },
   };
 }
 
 /** Marks that the rows from `from` on belong to a run of the turn that another has replaced. */
 export function restart(record: TaskRecord, from: number): Step {
   return withEntry(record, "restart", JSON.stringify({ from }));
+}
+
+/** The turn takes the message in row `input`: the task works, again or for the first time. */
+export function take(record: TaskRecord, input: number, now: number): Step | undefined {
+  const step = apply(record, { kind: "status", state: "TASK_STATE_WORKING" }, now);
+  return step && { record: { ...step.record, answered: input }, entry: { ...step.entry, ref: `${input}` } };
 }
 
 /** Applies an emission; undefined if the task's state does not allow it (a task that has ended keeps still). */

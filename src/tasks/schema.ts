@@ -37,7 +37,8 @@ const migrations: readonly string[] = [
     piece INTEGER NOT NULL,
     kind TEXT NOT NULL,          -- message, status, artifact or restart
     body TEXT NOT NULL,
-    command TEXT,                -- of a follow-up: the call that brought it, which may be made twice
+    ref TEXT,                    -- of a follow-up: the call that brought it, which may be made twice;
+                                 -- of a status with which a turn takes a message: that message's row
     PRIMARY KEY (task, seq, piece)
   ) WITHOUT ROWID;
 

@@ -18,8 +18,8 @@ export type Source = {
   read(seq: number, maxUnits: number): Entry[];
   /** Whether nothing more will come. Asked right after `read` returned nothing. */
   isOver(): boolean;
-  /** Whether this stream ends with this status (a SendStreamingMessage at input-required). */
-  endsWith(seq: number, status: TaskStatusUpdateEvent["status"]): boolean;
+  /** Whether this stream ends with this status row. Asked of each of them, in order. */
+  endsWith(entry: Entry, status: TaskStatusUpdateEvent["status"]): boolean;
   /** Resolves when what was read is on disk: nothing leaves the object before. */
   durable(): Promise<void>;
   /** Resolves when there is news. */
@@ -95,12 +95,13 @@ class Lease extends RpcTarget {
 /** The lines of the rows that subscribers see; `last` if one of them ends the stream. */
 function toLines(entries: readonly Entry[], source: Source): { lines: string; last?: number } {
   let lines = "";
-  for (const { seq, kind, body } of entries) {
+  for (const entry of entries) {
+    const { seq, kind, body } = entry;
     if (kind !== "status" && kind !== "artifact") continue;
     lines += toLine(seq, body);
     if (kind !== "status") continue;
     const { statusUpdate } = JSON.parse(body) as { statusUpdate: TaskStatusUpdateEvent };
-    if (source.endsWith(seq, statusUpdate.status)) return { lines, last: seq };
+    if (source.endsWith(entry, statusUpdate.status)) return { lines, last: seq };
   }
   return { lines };
 }

@@ -18,7 +18,8 @@ import {
   toInput,
   toMemory,
 } from "../agents/agent.ts";
-import { type Emission, toAgentMessage, toArtifactEmission } from "../agents/emissions.ts";
+import { type Emission, InvalidEmission, toAgentMessage, toArtifactEmission } from "../agents/emissions.ts";
+import { utf8Length } from "../lib/bytes.ts";
 import type { Artifact } from "../protocol/artifact.ts";
 import type { TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from "../protocol/events.ts";
 import type { Message } from "../protocol/message.ts";
@@ -30,6 +31,9 @@ import type { Change, MemoryChanges } from "./store.ts";
 
 /** How long emissions are gathered, in microtasks: enough for an agent's own awaits between two of them. */
 export const GATHER_MICROTASKS = 32;
+
+/** Most bytes of a Message that makes no task: it is kept in one row when its request has an Idempotency-Key. */
+const MAX_REPLY_BYTES = 1_000_000;
 
 /** What was started by the turn's first act. */
 export type Outcome = { kind: "task" } | { kind: "message"; message: Message };
@@ -47,6 +51,8 @@ export type TurnHost = {
   loadHistory(record: TaskRecord): Message[];
   /** The turn is over; it is no longer in charge of its task. */
   ended(turn: Turn): void;
+  /** What the turn wanted to write could not be written; it is over as well. */
+  broken(turn: Turn): void;
 };
 
 export type TurnStart = {
@@ -138,8 +144,7 @@ export class Turn {
   }
 
   /** Another message has come while the turn runs: it waits in the journal for the next turn. */
-  receive(step: (record: TaskRecord) => { record: TaskRecord; entry: Entry }): void {
-    const { record, entry } = step(this.#record);
+  receive({ record, entry }: Step): void {
     this.#record = record;
     this.#pending.push(entry);
     this.flush();
@@ -167,11 +172,10 @@ export class Turn {
       });
       this.#companion = undefined;
     } catch (error) {
-      // The row in the database says that the turn runs: the next start of the object runs it again.
       this.#over = true;
       this.#outcome.reject(error);
       this.#abort.abort();
-      this.#host.ended(this);
+      this.#host.broken(this);
       throw error;
     }
     this.#stored = this.#record;
@@ -283,7 +287,7 @@ export class Turn {
       emit();
     } catch (error) {
       if (this.#over) throw error;
-      const reason = error instanceof TypeError ? error.message : "an internal error";
+      const reason = error instanceof InvalidEmission ? error.message : "an internal error";
       log("error", "agent emitted what cannot be", { agent: this.#agent.name, taskId: this.taskId, error });
       this.#fail(`The agent emitted an invalid event: ${reason}.`);
     }
@@ -300,6 +304,10 @@ export class Turn {
       return;
     }
     const { taskId: _, ...message } = this.#agentMessage(content);
+    if (utf8Length(JSON.stringify(message)) > MAX_REPLY_BYTES) {
+      this.#fail(`The agent's message is larger than ${MAX_REPLY_BYTES} bytes; artifacts may be larger.`);
+      return;
+    }
     this.#over = true;
     if (this.#memory.size > 0) {
       this.#host.saveMemory(this.#agent.name, this.#record.contextId, this.#memory);

@@ -61,6 +61,7 @@ export class Turns {
         return toTask(record, begun, { artifacts: false }).history ?? [];
       },
       ended: (turn) => this.#ended(turn),
+      broken: (turn) => this.#broken(turn),
     };
   }
 
@@ -87,7 +88,7 @@ export class Turns {
   async #watchSoon(turn: Turn): Promise<void> {
     for (let i = 0; i < 2 * GATHER_MICROTASKS; i++) await undefined;
     const { store, now } = this.#options;
-    if (this.#live.get(turn.taskId) === turn && store.exists) store.due.ring(now() + WATCHDOG_MS);
+    if (this.#live.get(turn.taskId) === turn) store.due.ring(now() + WATCHDOG_MS);
   }
 
   /** Runs again what a dead process left behind. */
@@ -128,6 +129,19 @@ export class Turns {
   /** Writes what live turns have gathered, so that the database says all there is to say. */
   flush(): void {
     for (const turn of this.#live.values()) turn.settleWrites();
+  }
+
+  /** A write has failed: what is stored of the task, if anything, is failed instead of left at work. */
+  #broken({ taskId }: Turn): void {
+    const { store, now } = this.#options;
+    this.#live.delete(taskId);
+    try {
+      const stored = store.get(taskId);
+      if (stored) store.fail(stored, "What the agent did could not be stored.", now());
+    } catch (error) {
+      // Nothing can be written now. The row says that the turn runs, and the next start runs it again.
+      log("error", "a task could not be failed", { taskId, error });
+    }
   }
 
   #ended(turn: Turn): void {

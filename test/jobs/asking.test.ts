@@ -2,7 +2,7 @@
 // before it, between two looks, twice, and across a restart of everything.
 
 import { abortAllDurableObjects } from "cloudflare:test";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Task } from "../../src/protocol/task.ts";
 import { createClient, eventually, kindOf, textOf } from "../support/client.ts";
 import { instanceStatus, jobIdOf, jobOf, withJobs } from "../support/jobs.ts";
@@ -11,6 +11,8 @@ vi.hoisted(() => vi.resetModules());
 vi.mock("../../src/agents/registry.ts", async (original) =>
   (await import("./test-agents.ts")).mockRegistry(original),
 );
+
+afterEach(() => void vi.restoreAllMocks());
 
 const artifactText = (task: Task) => task.artifacts?.[0]?.parts[0]?.text;
 
@@ -63,7 +65,12 @@ describe("ask", () => {
     expect(first.map(({ event }) => kindOf(event))).toEqual(["task", "TASK_STATE_INPUT_REQUIRED"]);
     const second = await (await client.sendStream({ says: "Rome", taskId: id })).rest();
     expect(second[0]?.event.task?.history?.map(textOf)).toEqual(["a trip", "Which city?", "Rome"]);
-    expect(second.slice(1).map(({ event }) => kindOf(event)).at(-1)).toBe("TASK_STATE_INPUT_REQUIRED");
+    expect(
+      second
+        .slice(1)
+        .map(({ event }) => kindOf(event))
+        .at(-1),
+    ).toBe("TASK_STATE_INPUT_REQUIRED");
     expect(second.filter(({ event }) => kindOf(event) === "TASK_STATE_INPUT_REQUIRED")).toHaveLength(1);
     const third = await (await client.sendStream({ says: "Monday", taskId: id })).rest();
     expect(third.map(({ event }) => kindOf(event)).slice(-2)).toEqual(["artifact", "TASK_STATE_COMPLETED"]);
@@ -81,9 +88,8 @@ describe("ask", () => {
   it("takes two answers that came before both questions, in their order", async () => {
     const client = createClient({ agent: "asks-twice" });
     const { id } = await client.start("a trip");
-    const early = client.sendForTask({ says: "Rome", taskId: id });
-    const late = client.sendForTask({ says: "Monday", taskId: id });
-    const [, last] = await Promise.all([early, late]);
+    await client.send({ says: "Rome", taskId: id }, { configuration: { returnImmediately: true } });
+    const last = await client.sendForTask({ says: "Monday", taskId: id });
     expect(last.status.state).toBe("TASK_STATE_COMPLETED");
     expect(artifactText(last)).toBe("Rome on Monday");
   });
@@ -115,7 +121,9 @@ describe("ask", () => {
     await client.cancel(id);
   });
 
-  it("still waits after every object has been restarted, and is answered then", { timeout: 30_000 }, async () => {
+  it("still waits after every object has been restarted, and is answered then", {
+    timeout: 30_000,
+  }, async () => {
     const client = createClient({ agent: "asks-twice" });
     const { id } = await client.sendForTask("a trip");
     await abortAllDurableObjects();

@@ -29,7 +29,9 @@ describe("canceling a durable task (§3.1.5)", () => {
   it("commits at once, terminates the instance, and nothing is emitted after it", async () => {
     const client = createClient({ agent: "long-running" });
     const stream = await client.sendStream("a job of 100 steps");
-    const opening = await stream.until((event) => textOf(event.statusUpdate?.status.message)?.includes("3/100") ?? false);
+    const opening = await stream.until(
+      (event) => textOf(event.statusUpdate?.status.message)?.includes("3/100") ?? false,
+    );
     const id = opening[0]?.event.task?.id ?? "";
     const job = await jobIdOf(client.owner, id);
     const canceled = await client.cancel(id);
@@ -48,7 +50,9 @@ describe("canceling a durable task (§3.1.5)", () => {
     const { id } = await client.start("go");
     await eventually(async () => (await client.get(id)).status.state === "TASK_STATE_WORKING");
     await client.cancel(id);
-    await eventually(async () => (await instanceStatus(client.owner, await jobIdOf(client.owner, id))) === "terminated");
+    await eventually(
+      async () => (await instanceStatus(client.owner, await jobIdOf(client.owner, id))) === "terminated",
+    );
     expect(runs.get(`awake ${id}`)).toBeUndefined();
   });
 
@@ -57,7 +61,9 @@ describe("canceling a durable task (§3.1.5)", () => {
     const { id } = await client.start("go");
     await eventually(async () => (await client.get(id)).artifacts !== undefined);
     const canceled = await client.cancel(id);
-    await eventually(async () => (await instanceStatus(client.owner, await jobIdOf(client.owner, id))) === "terminated");
+    await eventually(
+      async () => (await instanceStatus(client.owner, await jobIdOf(client.owner, id))) === "terminated",
+    );
     expect(await client.get(id)).toEqual(canceled);
   });
 
@@ -76,26 +82,32 @@ describe("a home that is restarted under a running job", () => {
   it.each([
     ["evicted", (owner: string) => evictDurableObject(homeOf(owner))],
     ["aborted", () => abortAllDurableObjects()],
-  ])("is %s, and the job goes on to its end, every step told once", { timeout: 30_000 }, async (_, restart) => {
-    const client = createClient({ agent: "long-running" });
-    const { id } = await client.start("a job of 60 steps");
-    await eventually(async () => progressOf(await client.get(id)).length >= 5);
-    await restart(client.owner);
-    const ended = await eventually(async () => {
-      const task = await client.get(id);
-      return task.status.state === "TASK_STATE_COMPLETED" && task;
-    });
-    expect(progressOf(ended)).toEqual(steps(60));
-    expect(ended.artifacts).toHaveLength(1);
-    expect((await jobOf(client.owner, id)).attempt).toBe(0);
-  });
+  ])(
+    "is %s, and the job goes on to its end, every step told once",
+    { timeout: 30_000 },
+    async (_, restart) => {
+      const client = createClient({ agent: "long-running" });
+      const { id } = await client.start("a job of 60 steps");
+      await eventually(async () => progressOf(await client.get(id)).length >= 5);
+      await restart(client.owner);
+      const ended = await eventually(async () => {
+        const task = await client.get(id);
+        return task.status.state === "TASK_STATE_COMPLETED" && task;
+      });
+      expect(progressOf(ended)).toEqual(steps(60));
+      expect(ended.artifacts).toHaveLength(1);
+      expect((await jobOf(client.owner, id)).attempt).toBe(0);
+    },
+  );
 
   it("loses no event for a subscriber that comes back with Last-Event-ID", { timeout: 30_000 }, async () => {
     const client = createClient({ agent: "long-running" });
     const stream = await client.sendStream("a job of 60 steps");
     const opening = await stream.next();
     const id = opening?.event.task?.id ?? "";
-    const seen = await stream.until((event) => textOf(event.statusUpdate?.status.message)?.includes("5/60") ?? false);
+    const seen = await stream.until(
+      (event) => textOf(event.statusUpdate?.status.message)?.includes("5/60") ?? false,
+    );
     await abortAllDurableObjects();
     await stream.leave().catch(() => {});
     const rest = await (await client.subscribe(id, seen.at(-1)?.id)).rest();
@@ -110,7 +122,8 @@ describe("an instance that stops before its end", () => {
   const kill = async (owner: string, task: string, attempt: number) => {
     const { job } = await eventually(async () => {
       const row = await jobOf(owner, task);
-      const running = row.attempt === attempt && row.job !== null && (await instanceStatus(owner, row.job)) !== "unknown";
+      const running =
+        row.attempt === attempt && row.job !== null && (await instanceStatus(owner, row.job)) !== "unknown";
       return running && row;
     }, 250);
     await withJobs(owner, async (jobs) => (await jobs.get(job ?? "")).terminate());
@@ -137,14 +150,18 @@ describe("an instance that stops before its end", () => {
     const subscriber = await client.subscribe(id);
     for (const attempt of [1, 2, 3]) await kill(client.owner, id, attempt);
     const frames = await subscriber.rest();
-    expect(frames.map(({ event }) => kindOf(event)).filter((kind) => kind === "TASK_STATE_WORKING")).toHaveLength(1);
+    expect(
+      frames.map(({ event }) => kindOf(event)).filter((kind) => kind === "TASK_STATE_WORKING"),
+    ).toHaveLength(1);
     const task = await client.get(id);
     expect(task.status.state).toBe("TASK_STATE_FAILED");
     expect(textOf(task.status.message)).toBe("The job of this task stopped 3 times before its end.");
     expect((task.history ?? []).map(textOf)).toEqual(["go", "Going to sleep", textOf(task.status.message)]);
   });
 
-  it("asks the same question no second time, and takes the answer given to the first", { timeout: 30_000 }, async () => {
+  it("asks the same question no second time, and takes the answer given to the first", {
+    timeout: 30_000,
+  }, async () => {
     const client = createClient({ agent: "asks-twice" });
     const { id } = await client.sendForTask("a trip");
     const before = await client.sendForTask({ says: "Rome", taskId: id });

@@ -33,7 +33,12 @@ const working = (key: string, text: string): JobReport => ({
 });
 const artifact = (key: string, text: string): JobReport => ({
   key,
-  emission: { kind: "artifact", artifact: { artifactId: "a", parts: [{ text }] }, append: true, lastChunk: false },
+  emission: {
+    kind: "artifact",
+    artifact: { artifactId: "a", parts: [{ text }] },
+    append: true,
+    lastChunk: false,
+  },
   ending: false,
 });
 const end = (key: string, state: "TASK_STATE_COMPLETED" | "TASK_STATE_INPUT_REQUIRED"): JobReport => ({
@@ -103,7 +108,7 @@ describe("an instance that is not the task's", () => {
   });
 
   it("cannot speak for another task of the home", async () => {
-    const { client, id, job, home } = await startSilently();
+    const { client, job, home } = await startSilently();
     const other = await client.start("go");
     expect(await home.jobReport(other.id, job, end("x", "TASK_STATE_COMPLETED"))).toBe(false);
     expect(await home.jobReport("0-no-such-task", job, end("x", "TASK_STATE_COMPLETED"))).toBe(false);
@@ -167,7 +172,7 @@ describe("what a turn is told", () => {
   });
 
   it("is no message where the row holds something else", async () => {
-    const { client, id, job, home } = await startSilently();
+    const { id, job, home } = await startSilently();
     // Row 2 is the status of the job's beginning.
     expect(await home.jobMessage(id, job, 2)).toBeNull();
     expect(await home.jobMessage(id, job, 10_000)).toBeNull();

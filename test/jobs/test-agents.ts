@@ -8,7 +8,7 @@
 //
 // They count their own runs in `runs`, since how often something ran is what most of these tests are about.
 
-import { type Agent, type DurableTask, defineAgent } from "../../src/agents/agent.ts";
+import { type Agent, type DurableTask, defineAgent, type TaskContext } from "../../src/agents/agent.ts";
 import type * as registry from "../../src/agents/registry.ts";
 import { ok } from "../../src/lib/result.ts";
 
@@ -92,7 +92,7 @@ const mixed = defineAgent({
   description: "Exists for a test.",
   skills,
   durable: (input) => input.text.includes("later"),
-  async run(task) {
+  async run(task: TaskContext) {
     if (task.input.text.includes("ask")) return task.inputRequired(task.durable ? "durable?" : "quick?");
     await task.complete(task.durable ? "durable" : "quick");
   },

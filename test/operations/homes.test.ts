@@ -39,7 +39,12 @@ function homesThrough(around: (method: string, call: () => Promise<unknown>) => 
       const stub = env.HOMES.get(id) as unknown as Record<string, Method>;
       return new Proxy(
         {},
-        { get: (_, method: string) => (...args: unknown[]) => around(method, () => (stub[method] as Method)(...args)) },
+        {
+          get:
+            (_, method: string) =>
+            (...args: unknown[]) =>
+              around(method, () => (stub[method] as Method)(...args)),
+        },
       );
     },
   };
@@ -116,7 +121,9 @@ describe("a task id of a shard that does not exist", () => {
   it.each(["SendMessage", "SendStreamingMessage"] as const)("is TaskNotFound for %s", async (name) => {
     const { homes, asked } = homesThrough((_, call) => call());
     const on = createOperations({ settings: { homeShards: 4 }, homes });
-    expect(await on.failure(name, message("hi", { taskId: `4-${UUID}` }))).toMatchObject({ reason: "TASK_NOT_FOUND" });
+    expect(await on.failure(name, message("hi", { taskId: `4-${UUID}` }))).toMatchObject({
+      reason: "TASK_NOT_FOUND",
+    });
     expect(asked).toEqual([]);
   });
 
@@ -228,7 +235,9 @@ describe("a home whose answer is lost", () => {
     expect(task.artifacts?.[0]?.parts[0]?.text).toBe("echo: hello");
     expect(calls).toEqual(["send", "send"]);
     expect(stubs()).toBe(2);
-    expect((await createOperations({ owner: on.owner }).value<ListTasksResponse>("ListTasks", {})).totalSize).toBe(1);
+    expect(
+      (await createOperations({ owner: on.owner }).value<ListTasksResponse>("ListTasks", {})).totalSize,
+    ).toBe(1);
   });
 
   it("has the stream of the one task when it is called once more", async () => {
@@ -338,11 +347,13 @@ describe("a home that fails", () => {
   );
 
   it("leaves a list of several shards without an answer rather than with half of one", async () => {
-    const { homes } = homesThrough((() => {
-      let calls = 0;
-      return (_: string, call: () => Promise<unknown>) =>
-        ++calls === 3 ? Promise.reject(broken({ overloaded: true })) : call();
-    })());
+    const { homes } = homesThrough(
+      (() => {
+        let calls = 0;
+        return (_: string, call: () => Promise<unknown>) =>
+          ++calls === 3 ? Promise.reject(broken({ overloaded: true })) : call();
+      })(),
+    );
     const on = createOperations({ settings: { homeShards: 4 }, homes });
     expect((await on.failure("ListTasks", {})).reason).toBe("UNAVAILABLE");
   });

@@ -2,8 +2,8 @@
 
 import { abortAllDurableObjects, env, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { TaskState } from "../../src/protocol/state.ts";
 import type { ListTasksResponse, SendMessageResponse } from "../../src/protocol/requests.ts";
+import type { TaskState } from "../../src/protocol/state.ts";
 import type { Task } from "../../src/protocol/task.ts";
 import { createOperations, type Operations } from "../support/operations.ts";
 
@@ -11,7 +11,11 @@ type Sent = Partial<Task> & { id: string };
 
 let sent = 0;
 
-async function send(on: Operations, says: string, more: { contextId?: string; taskId?: string } = {}): Promise<Task> {
+async function send(
+  on: Operations,
+  says: string,
+  more: { contextId?: string; taskId?: string } = {},
+): Promise<Task> {
   sent += 1;
   const message = { messageId: `m-${sent}`, role: "ROLE_USER", parts: [{ text: says }], ...more };
   const configuration = { returnImmediately: says.startsWith("slow") };
@@ -83,7 +87,9 @@ describe.each([1, 4])("over %i shards", (homeShards) => {
     expect(page).toMatchObject({ totalSize: 48, pageSize: 50, nextPageToken: "" });
   });
 
-  it("gives the same tasks in pages of every size, none twice and none left out", { timeout: 30_000 }, async () => {
+  it("gives the same tasks in pages of every size, none twice and none left out", {
+    timeout: 30_000,
+  }, async () => {
     await prepare();
     for (const pageSize of [1, 2, 7, 16, 24, 47, 48, 49, 100]) {
       const found = await pages(on, { pageSize });
@@ -107,7 +113,10 @@ describe.each([1, 4])("over %i shards", (homeShards) => {
 
   it("agrees with brute force for every combination of filters", { timeout: 60_000 }, async () => {
     await prepare();
-    const contexts = [undefined, "mine", "nobody's", ...new Set(all.map((task) => task.contextId))].slice(0, 7);
+    const contexts = [undefined, "mine", "nobody's", ...new Set(all.map((task) => task.contextId))].slice(
+      0,
+      7,
+    );
     const times = [undefined, timeOf(all[10] as Task), timeOf(all[47] as Task), Date.now() + 60_000];
     let compared = 0;
     for (const contextId of contexts) {
@@ -304,7 +313,9 @@ describe("a cursor", () => {
 
   it("is refused to another owner", async () => {
     const { nextPageToken } = await firstPage();
-    expect(await createOperations().failure("ListTasks", { pageToken: nextPageToken })).toMatchObject(refused);
+    expect(await createOperations().failure("ListTasks", { pageToken: nextPageToken })).toMatchObject(
+      refused,
+    );
   });
 
   it("is refused by another agent", async () => {
@@ -376,7 +387,9 @@ describe("an unknown owner", () => {
     for (const shard of [0, 1, 2]) {
       const home = env.HOMES.get(env.HOMES.idFromName(`${on.owner}/${shard}`));
       await runInDurableObject(home, async (_, state) => {
-        const tables = state.storage.sql.exec("SELECT name FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\'");
+        const tables = state.storage.sql.exec(
+          "SELECT name FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\'",
+        );
         expect(tables.toArray()).toEqual([]);
         expect(await state.storage.getAlarm()).toBeNull();
       });

@@ -25,13 +25,18 @@ type Way = { title: string; call(client: Client, task: string): Promise<Response
 /** Every way there is to name a task: each operation, over JSON-RPC and over each of its paths. */
 const ways: Way[] = Object.entries(naming).flatMap(([name, params]) => {
   if (params === null) return [];
-  const overRpc: Way = { title: `${name} over JSON-RPC`, call: (client, task) => client.rpc(name, params(task)) };
+  const overRpc: Way = {
+    title: `${name} over JSON-RPC`,
+    call: (client, task) => client.rpc(name, params(task)),
+  };
   const overRest = operations[name as OperationName].rest.map(({ verb, path }): Way => {
     return {
       title: `${verb} ${path}`,
       call: (client, task) => {
         const values: Record<string, unknown> = params(task);
-        const filled = path.replace(/\{(\w+)\}/g, (_, field: string) => encodeURIComponent(String(values[field])));
+        const filled = path.replace(/\{(\w+)\}/g, (_, field: string) =>
+          encodeURIComponent(String(values[field])),
+        );
         const body = verb === "POST" ? JSON.stringify(values) : undefined;
         return client.request(filled, {
           method: verb,
@@ -57,8 +62,14 @@ const strangers: [string, (owner: string) => Client][] = [
   ["another owner", () => createClient({ agent: "conformance" })],
   ["the same owner at another agent", (owner) => createClient({ owner, agent: "interview" })],
   ["the same owner at the default agent", (owner) => createClient({ owner })],
-  ["an owner whose name begins alike", (owner) => createClient({ owner: `${owner}/0`, agent: "conformance" })],
-  ["an owner whose name differs in case", (owner) => createClient({ owner: owner.toUpperCase(), agent: "conformance" })],
+  [
+    "an owner whose name begins alike",
+    (owner) => createClient({ owner: `${owner}/0`, agent: "conformance" }),
+  ],
+  [
+    "an owner whose name differs in case",
+    (owner) => createClient({ owner: owner.toUpperCase(), agent: "conformance" }),
+  ],
 ];
 
 describe.each(ways)("$title", ({ call }) => {
@@ -90,7 +101,10 @@ describe("naming a task", () => {
   });
 
   it("of a stranger in a context of one's own starts nothing (§3.4.3)", async () => {
-    const theirs = await createClient({ agent: "conformance" }).sendForTask({ says: "input", contextId: "c" });
+    const theirs = await createClient({ agent: "conformance" }).sendForTask({
+      says: "input",
+      contextId: "c",
+    });
     const mine = createClient({ agent: "conformance" });
     const message = { ...toMessage("hello"), taskId: theirs.id, contextId: "c" };
     expect((await mine.error("SendMessage", { message })).code).toBe(-32001);
@@ -125,7 +139,12 @@ describe("a list (§3.1.4)", () => {
     const theirs = createClient({ agent: "conformance" });
     const { contextId } = await theirs.sendForTask("hello");
     const mine = createClient({ agent: "conformance" });
-    expect(await mine.list({ contextId })).toEqual({ tasks: [], nextPageToken: "", pageSize: 50, totalSize: 0 });
+    expect(await mine.list({ contextId })).toEqual({
+      tasks: [],
+      nextPageToken: "",
+      pageSize: 50,
+      totalSize: 0,
+    });
   });
 });
 

@@ -18,7 +18,7 @@ const KILLS_A_CHECK = 10;
 /** How long clients may read what a dead server has sent. */
 const READ_REST_MS = 1_000;
 
-const vars = { DEFAULT_AGENT: "conformance", STEP_MILLISECONDS: "150", JOB_WATCH_SECONDS: "1" };
+const vars = { DEFAULT_AGENT: "conformance", STEP_MILLISECONDS: "30", JOB_WATCH_SECONDS: "1" };
 
 test(`${kills} kills lose nothing and repeat nothing (seed ${seed})`, {
   timeout: kills * 60_000,

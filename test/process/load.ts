@@ -59,7 +59,7 @@ export class Load {
       [3, () => this.#send(life, this.#slow(0, 3_000), { returnImmediately: true })],
       [6, () => this.#stream(life, this.#chunks())],
       [2, () => this.#stream(life, this.#slow(100, 1_500))],
-      [2, () => this.#job(life)],
+      [4, () => this.#job(life)],
       [2, () => this.#converse(life)],
       [2, () => this.#cancel(life)],
       [2, () => this.#subscribe(life)],
@@ -146,7 +146,7 @@ export class Load {
   }
 
   async #job(life: Life): Promise<void> {
-    const count = this.#random.whole(2, 6);
+    const count = this.#random.whole(5, 20);
     const text = `Run a job of ${count} steps`;
     const intent: Intent = { agent: "long-running", text, becomes: "job", count };
     if (this.#random.chance(0.5)) await this.#stream(life, intent);

@@ -101,11 +101,21 @@ function* journalProblems(journal: Map<number, StreamResponse>, task: Task) {
   const events = [...journal.values()];
   const ends = events.filter((event) => TERMINAL.test(event.statusUpdate?.status.state ?? ""));
   if (ends.length !== 1 || ends[0] !== events.at(-1)) yield `has ${ends.length} ends in its journal`;
+  // No agent of the load says anything twice, so only a turn that was run again can have done so.
+  const said = events.map(toSaying);
+  const again = said.filter((saying, index) => said.indexOf(saying) !== index);
+  if (again.length > 0) yield `has these events twice: ${again}`;
   const ids = (task.artifacts ?? []).map((artifact) => artifact.artifactId);
   if (new Set(ids).size !== ids.length) yield `holds an artifact twice: ${ids}`;
   const folded = JSON.stringify(fold(events).map(essence));
   const held = JSON.stringify((task.artifacts ?? []).map(essence));
   if (folded !== held) yield `holds artifacts\n  ${held}\nand its events make\n  ${folded}`;
+}
+
+/** An event without its time. */
+function toSaying({ statusUpdate, artifactUpdate }: StreamResponse): string {
+  if (!statusUpdate) return JSON.stringify(artifactUpdate);
+  return JSON.stringify([statusUpdate.status.state, statusUpdate.status.message?.parts]);
 }
 
 function fold(events: StreamResponse[]): Artifact[] {

@@ -34,7 +34,11 @@ export type Stream = {
   leave(): Promise<void>;
 };
 
-export type Says = string | Part[] | (Partial<Message> & { says?: string });
+/** A text, parts, or a message in which a member that is undefined is absent. */
+export type Says =
+  | string
+  | Part[]
+  | ({ [Member in keyof Message]?: Message[Member] | undefined } & { says?: string });
 export type SendOptions = { configuration?: object; headers?: Record<string, string> };
 
 export type Client = ReturnType<typeof createClient>;
@@ -72,8 +76,11 @@ export function createClient(options: ClientOptions = {}) {
       body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, ...(params !== undefined && { params }) }),
     });
 
-  const answer = async (method: string, params?: unknown, more?: Record<string, string>): Promise<RpcAnswer> =>
-    (await rpc(method, params, more)).json<RpcAnswer>();
+  const answer = async (
+    method: string,
+    params?: unknown,
+    more?: Record<string, string>,
+  ): Promise<RpcAnswer> => (await rpc(method, params, more)).json<RpcAnswer>();
 
   const result = async <T>(method: string, params?: unknown, more?: Record<string, string>): Promise<T> => {
     const { result, error } = await answer(method, params, more);
@@ -81,7 +88,11 @@ export function createClient(options: ClientOptions = {}) {
     return result as T;
   };
 
-  const error = async (method: string, params?: unknown, more?: Record<string, string>): Promise<RpcError> => {
+  const error = async (
+    method: string,
+    params?: unknown,
+    more?: Record<string, string>,
+  ): Promise<RpcError> => {
     const { result, error } = await answer(method, params, more);
     if (!error) throw new Error(`${method} answered ${JSON.stringify(result)}`);
     return error;
@@ -144,7 +155,7 @@ export function toMessage(says: Says): Message {
   if (typeof says === "string") return { ...base, parts: [{ text: says }] };
   if (Array.isArray(says)) return { ...base, parts: says };
   const { says: text = "", ...rest } = says;
-  return { ...base, parts: [{ text }], ...rest };
+  return { ...base, parts: [{ text }], ...rest } as Message;
 }
 
 /** Reads a response's event stream; `parse` turns a frame's data into its event. */
@@ -190,8 +201,7 @@ export function readStream(response: Response, parse: (data: string) => StreamRe
 /** A comment makes no frame. */
 function parseFrame(text: string, parse: (data: string) => StreamResponse): Frame | undefined {
   const lines = text.split("\n");
-  const field = (name: string) =>
-    lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+  const field = (name: string) => lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
   const data = field("data");
   return data === undefined ? undefined : { id: field("id"), event: parse(data) };
 }

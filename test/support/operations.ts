@@ -55,7 +55,7 @@ export function createOperations(setting: Setting = {}) {
     async value<T>(name: OperationName, params: unknown, call?: Partial<Call>): Promise<T> {
       const answer = await run(name, params, call);
       if (answer.kind !== "value") throw new Error(`${name} answered with a stream`);
-      return answer.value as T;
+      return JSON.parse(new TextDecoder().decode(answer.json)) as T;
     },
     /** The failure that an operation ends in. */
     async failure(name: OperationName, params: unknown, call?: Partial<Call>): Promise<Failure> {

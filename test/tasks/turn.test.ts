@@ -41,6 +41,9 @@ class ArrayHome {
       ended: () => {
         this.ended += 1;
       },
+      broken: () => {
+        throw new Error("this home can always write");
+      },
     };
   }
 

@@ -6,6 +6,7 @@ import { createRegistry } from "../../src/agents/registry.ts";
 import type { AppDeps } from "../../src/app.ts";
 import { createApp } from "../../src/app.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
+import { toJsonBytes } from "../../src/lib/bytes.ts";
 import type { Answer, Call } from "../../src/operations/index.ts";
 import type { OperationName } from "../../src/protocol/operations.ts";
 
@@ -27,7 +28,7 @@ export function createRecordingApp(overrides: Partial<AppDeps> & { settings?: Pa
     authenticate: async () => ({ ok: true, value: { owner: "tester", scopes: "all" } }),
     execute: async (name, call): Promise<Answer> => {
       calls.push({ name, ...call });
-      return { kind: "value", value: { done: true } };
+      return { kind: "value", json: toJsonBytes({ done: true }) };
     },
     checkReady: async () => ({ homes: "ok" }),
     now: () => 1_700_000_000_500,

@@ -3,6 +3,7 @@
 // Whatever goes wrong, also a bug, is answered as a JSON-RPC error under the request's id; the catch at the
 // end is the only place that makes one.
 
+import { type JsonBytes, joinJson } from "../../lib/bytes.ts";
 import { orThrow } from "../../operations/or-throw.ts";
 import { A2AError } from "../../protocol/errors.ts";
 import { parseJson } from "../../protocol/json.ts";
@@ -59,13 +60,13 @@ export async function handleJsonRpc(
     });
     const headers = answerHeaders(service.extensions);
     if (answer.kind === "value") {
-      return toJson({ jsonrpc: "2.0", id, result: answer.value }, 200, headers);
+      return toJson(joinJson(resultOf(id), [answer.json], "}"), 200, headers);
     }
     const stream = toEventStream({
       lines: answer.lines,
       release: answer.release,
       envelope: {
-        prefix: `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":`,
+        prefix: resultOf(id),
         suffix: "}",
         error: (failure) => toErrorResponse(id, failure),
       },
@@ -76,7 +77,7 @@ export async function handleJsonRpc(
   } catch (thrown) {
     const failure = toFailure(thrown, requestId);
     const headers = { ...answerHeaders([]), ...failureHeaders(failure) };
-    return toJson(toErrorResponse(id, failure), toHttpStatus(failure.reason), headers);
+    return toJson(JSON.stringify(toErrorResponse(id, failure)), toHttpStatus(failure.reason), headers);
   }
 }
 
@@ -85,8 +86,13 @@ const legacyNames: ReadonlySet<string> = new Set(
   Object.values(operations).map((operation) => operation.legacy),
 );
 
-function toJson(body: unknown, status: number, headers: Record<string, string>): Response {
-  return new Response(JSON.stringify(body), {
+/** The answer up to its result, which is written already. */
+function resultOf(id: Id): string {
+  return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":`;
+}
+
+function toJson(body: string | JsonBytes, status: number, headers: Record<string, string>): Response {
+  return new Response(body, {
     status,
     headers: { ...headers, "content-type": "application/json" },
   });

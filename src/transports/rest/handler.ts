@@ -1,5 +1,6 @@
 // The HTTP+JSON binding (§11): a path and a verb are an operation, the answer is its result and nothing around.
 
+import type { JsonBytes } from "../../lib/bytes.ts";
 import { orThrow } from "../../operations/or-throw.ts";
 import type { Failure } from "../../protocol/errors.ts";
 import { parseJson } from "../../protocol/json.ts";
@@ -48,7 +49,7 @@ export async function handleRest(
       ...service,
     });
     const headers = answerHeaders(service.extensions);
-    if (answer.kind === "value") return toJson(request, answer.value, 200, headers);
+    if (answer.kind === "value") return toResponse(request, answer.json, 200, headers);
     const stream = toEventStream({
       lines: answer.lines,
       release: answer.release,
@@ -80,7 +81,16 @@ export function toJson(
   status: number,
   headers: Record<string, string>,
 ): Response {
-  return new Response(JSON.stringify(body), {
+  return toResponse(request, JSON.stringify(body), status, headers);
+}
+
+function toResponse(
+  request: Request,
+  body: string | JsonBytes,
+  status: number,
+  headers: Record<string, string>,
+): Response {
+  return new Response(body, {
     status,
     headers: { ...headers, "content-type": mediaTypeFor(request.headers.get("accept")) },
   });

@@ -1,0 +1,344 @@
+// AUTH_MODE=api-key end to end: the real app, operations, homes and D1; only the time is the test's own.
+
+import { env } from "cloudflare:test";
+import { describe, expect, it, vi } from "vitest";
+import { createRegistry } from "../../src/agents/registry.ts";
+import { createApp } from "../../src/app.ts";
+import { createApiKeyAuthentication } from "../../src/auth/api-key.ts";
+import { createAuthenticate } from "../../src/auth/authenticate.ts";
+import { sha256 } from "../../src/lib/bytes.ts";
+import { execute } from "../../src/operations/index.ts";
+import { type Client, createClient } from "../support/client.ts";
+import { configWith } from "../support/operations.ts";
+
+const DAY_MS = 86_400_000;
+
+type KeyRow = { key?: string; owner?: string; expiresAt?: number | null; revokedAt?: number | null };
+
+const newKey = () => `a2a_${crypto.randomUUID().replaceAll("-", "")}`;
+
+/** Stores a key as `npm run key` does, and returns it. */
+async function store({ key = newKey(), owner = "alice", expiresAt = null, revokedAt = null }: KeyRow = {}) {
+  await env.DB.prepare(
+    "INSERT INTO api_keys (id, hash, owner, label, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+  )
+    .bind(crypto.randomUUID(), await sha256(key), owner, "", Date.now(), expiresAt, revokedAt)
+    .run();
+  return key;
+}
+
+const revoke = async (key: string, at: number) =>
+  env.DB.prepare("UPDATE api_keys SET revoked_at = ? WHERE hash = ?")
+    .bind(at, await sha256(key))
+    .run();
+
+/** The whole server in api-key mode, with a clock of its own and D1 counted. */
+function serve() {
+  const config = configWith({ authMode: "api-key" });
+  const agents = createRegistry(config);
+  if (!agents.ok) throw new Error(agents.error);
+  const clock = { now: Date.now() };
+  const prepare = vi.fn((sql: string) => env.DB.prepare(sql));
+  const db = { prepare } as unknown as D1Database;
+  const deps = { config, homes: env.HOMES, now: Date.now };
+  const app = createApp({
+    config,
+    agents: agents.value,
+    now: Date.now,
+    authenticate: createApiKeyAuthentication(db, () => clock.now),
+    execute: (name, call) => execute(deps, name, call),
+    checkReady: async () => ({}),
+  });
+  const fetch = async (request: Request) => app.fetch(request);
+  const client = (headers: Record<string, string>, agent = "conformance"): Client =>
+    createClient({ agent, headers, fetch });
+  return { clock, prepare, client, fetch };
+}
+
+const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
+
+describe("a key", () => {
+  it.each([
+    ["Authorization: Bearer", (key: string) => ({ authorization: `Bearer ${key}` })],
+    ["authorization in other letters", (key: string) => ({ AUTHORIZATION: `bEARER   ${key}` })],
+    ["X-API-Key", (key: string) => ({ "x-api-key": key })],
+    ["X-API-Key beside another scheme", (key: string) => ({ authorization: "Basic eDp5", "x-api-key": key })],
+  ])("is taken from %s", async (_, headers) => {
+    const { client } = serve();
+    const task = await client(headers(await store())).sendForTask("hello");
+    expect(task.status.state).toBe("TASK_STATE_COMPLETED");
+  });
+
+  it("gives every operation over both bindings to its owner", async () => {
+    const { client } = serve();
+    const mine = client(bearer(await store()));
+    const { id } = await mine.sendForTask("input");
+    expect((await mine.get(id)).id).toBe(id);
+    expect((await mine.list()).tasks.map((task) => task.id)).toContain(id);
+    const rest = await mine.request(`/tasks/${id}`);
+    expect(await rest.json()).toMatchObject({ id });
+    const stream = await mine.subscribe(id);
+    expect((await stream.next())?.event.task?.id).toBe(id);
+    await stream.leave();
+    expect((await mine.cancel(id)).status.state).toBe("TASK_STATE_CANCELED");
+  });
+
+  it("shares its tasks with the owner's other keys, and with nobody else's", async () => {
+    const { client } = serve();
+    const [one, two, other] = [await store(), await store(), await store({ owner: "bob" })];
+    const { id } = await client(bearer(one)).sendForTask("input");
+    expect((await client(bearer(two)).get(id)).id).toBe(id);
+    expect((await client(bearer(other)).error("GetTask", { id })).code).toBe(-32001);
+    expect((await client(bearer(other)).list()).tasks.map((task) => task.id)).not.toContain(id);
+  });
+
+  it("of the owner anonymous never meets the anonymous of open mode (design.md, rule 12)", async () => {
+    const open = createClient({ owner: "anonymous", agent: "conformance" });
+    const theirs = await open.sendForTask("input");
+    const { client } = serve();
+    const keyed = client(bearer(await store({ owner: "anonymous" })));
+    const mine = await keyed.sendForTask("input");
+    expect((await keyed.error("GetTask", { id: theirs.id })).code).toBe(-32001);
+    expect((await open.error("GetTask", { id: mine.id })).code).toBe(-32001);
+    expect((await keyed.list()).totalSize).toBe(1);
+    expect((await open.list()).totalSize).toBe(1);
+  });
+
+  it.each([
+    "open::anonymous",
+    "anonymous/0",
+    "a:b",
+    "key::alice",
+    "%61lice",
+    "ALICE",
+    "alice ",
+    "ünïcode\u{1F600}",
+    "",
+  ])("of the owner %j is an owner of its own", async (owner) => {
+    const { client } = serve();
+    const mine = client(bearer(await store({ owner })));
+    const others = [
+      client(bearer(await store({ owner: "alice" }))),
+      client(bearer(await store({ owner: "anonymous" }))),
+    ];
+    const { id } = await mine.sendForTask("hello");
+    for (const other of others) expect((await other.error("GetTask", { id })).code).toBe(-32001);
+    expect((await mine.get(id)).id).toBe(id);
+  });
+
+  it("cannot be talked into another owner by X-Dev-Owner", async () => {
+    const { client } = serve();
+    const key = await store({ owner: "carol" });
+    const { id } = await client(bearer(key)).sendForTask("hello");
+    const disguised = createClient({
+      owner: "mallory",
+      agent: "conformance",
+      headers: bearer(key),
+      fetch: serve().fetch,
+    });
+    expect((await disguised.get(id)).id).toBe(id);
+    const keyless = createClient({ owner: "carol", agent: "conformance", fetch: serve().fetch });
+    expect((await keyless.rpc("GetTask", { id })).status).toBe(401);
+  });
+});
+
+describe("no valid key", () => {
+  const wrong: [string, () => Promise<Record<string, string>>][] = [
+    ["none", async () => ({})],
+    ["one that nobody has", async () => bearer(newKey())],
+    ["an expired one", async () => bearer(await store({ expiresAt: Date.now() - DAY_MS }))],
+    ["a revoked one", async () => bearer(await store({ revokedAt: Date.now() }))],
+    ["one revoked in the future", async () => bearer(await store({ revokedAt: Date.now() + DAY_MS }))],
+    ["one with another letter at the end", async () => bearer(`${(await store()).slice(0, -1)}~`)],
+    ["one that is longer", async () => bearer(`${await store()}a`)],
+    ["one in other letters", async () => bearer((await store({ key: `${newKey()}abc` })).toUpperCase())],
+    ["one that is cut", async () => bearer((await store()).slice(0, -1))],
+    ["its hash instead of it", async () => bearer(await sha256(await store()))],
+    ["its hash in the form of one", async () => bearer(`a2a_${await sha256(await store())}`)],
+    ["another scheme", async () => ({ authorization: `Basic ${btoa(`x:${await store()}`)}` })],
+    ["no scheme", async () => ({ authorization: await store() })],
+    ["two of them", async () => bearer(`${await store()} ${await store()}`)],
+    ["one with a comma", async () => bearer(`${await store()},${await store()}`)],
+    ["an empty one", async () => ({ authorization: "Bearer " })],
+    ["an empty X-API-Key", async () => ({ "x-api-key": "" })],
+    ["a quote", async () => bearer("a2a_' OR '1'='1' -- aaaaaaaaaaa")],
+    ["one of another form", async () => bearer(await store({ key: `sk-${crypto.randomUUID()}` }))],
+    [
+      "a bearer that is wrong beside an X-API-Key that is right",
+      async () => ({ ...bearer(newKey()), "x-api-key": await store() }),
+    ],
+  ];
+
+  it.each(wrong)("(%s) is refused by JSON-RPC with 401 and a challenge", async (_, headers) => {
+    const { client } = serve();
+    const response = await client(await headers()).rpc("ListTasks");
+    expect(response.status).toBe(401);
+    expect(response.headers.get("www-authenticate")).toMatch(/^Bearer\b/);
+    expect(await response.json()).toMatchObject({
+      jsonrpc: "2.0",
+      error: { data: [{ reason: "UNAUTHENTICATED" }] },
+    });
+  });
+
+  it.each(wrong)("(%s) is refused by HTTP+JSON with 401 and a challenge", async (_, headers) => {
+    const { client } = serve();
+    const response = await client(await headers()).request("/tasks");
+    expect(response.status).toBe(401);
+    expect(response.headers.get("www-authenticate")).toMatch(/^Bearer\b/);
+    expect(await response.json()).toMatchObject({ error: { code: 401, status: "UNAUTHENTICATED" } });
+  });
+
+  it("is told the same whatever is wrong with the key, and nothing of it", async () => {
+    const { client } = serve();
+    const answers = new Set<string>();
+    for (const [, headers] of wrong.slice(1, 4)) {
+      const sent = await headers();
+      const body = await (await client(sent).rpc("ListTasks")).text();
+      for (const secret of Object.values(sent)) expect(body).not.toContain(secret.replace("Bearer ", ""));
+      answers.add(body);
+    }
+    expect(answers.size).toBe(1);
+  });
+
+  it("is refused before anything is looked at: a foreign, a missing and an impossible task answer alike", async () => {
+    const { client } = serve();
+    const { id } = await client(bearer(await store())).sendForTask("hello");
+    const answers = new Set<string>();
+    for (const task of [id, id.replace(/.$/, "x"), "nothing"]) {
+      answers.add(await (await client({}).request(`/tasks/${task}`)).text());
+    }
+    expect(answers.size).toBe(1);
+  });
+
+  it("is no hindrance to what is public", async () => {
+    const { client } = serve();
+    const stranger = client({});
+    for (const path of ["/.well-known/agent-card.json", "/../health", "/../ready", "/../"]) {
+      expect((await stranger.request(path)).status, path).toBe(200);
+    }
+  });
+
+  it("gets no extended card (§3.1.11)", async () => {
+    const { client } = serve();
+    expect((await client({}, "enterprise").rpc("GetExtendedAgentCard")).status).toBe(401);
+    const card = await client(bearer(await store()), "enterprise").result<{ skills: unknown[] }>(
+      "GetExtendedAgentCard",
+    );
+    expect(card.skills.length).toBeGreaterThan(3);
+  });
+});
+
+describe("the memory of keys", () => {
+  it("spares D1 while a key is known, for 30 s", async () => {
+    const { client, prepare, clock } = serve();
+    const mine = client(bearer(await store()));
+    for (let i = 0; i < 5; i++) await mine.list();
+    expect(prepare).toHaveBeenCalledTimes(1);
+    clock.now += 29_999;
+    await mine.list();
+    expect(prepare).toHaveBeenCalledTimes(1);
+    clock.now += 1;
+    await mine.list();
+    expect(prepare).toHaveBeenCalledTimes(2);
+  });
+
+  it("spares D1 also for a key that is none, and for what has not its form altogether", async () => {
+    const { client, prepare } = serve();
+    const guessing = client(bearer(newKey()));
+    for (let i = 0; i < 5; i++) expect((await guessing.rpc("ListTasks")).status).toBe(401);
+    expect(prepare).toHaveBeenCalledTimes(1);
+    for (const form of [
+      "a2a_short",
+      `a2a_${"x".repeat(129)}`,
+      "password",
+      `a2a_${"x".repeat(20)}!`,
+      `b2a_${"x".repeat(20)}`,
+    ]) {
+      expect((await client(bearer(form)).rpc("ListTasks")).status).toBe(401);
+    }
+    expect(prepare).toHaveBeenCalledTimes(1);
+  });
+
+  it("lets a revoked key work for no longer than 30 s", async () => {
+    const { client, clock } = serve();
+    const key = await store();
+    const mine = client(bearer(key));
+    await mine.list();
+    await revoke(key, clock.now);
+    clock.now += 30_000;
+    expect((await mine.rpc("ListTasks")).status).toBe(401);
+  });
+
+  it("lets no key work past its own end, known or not", async () => {
+    const { client, clock, prepare } = serve();
+    const mine = client(bearer(await store({ expiresAt: clock.now + 1_000 })));
+    expect((await mine.rpc("ListTasks")).status).toBe(200);
+    clock.now += 999;
+    expect((await mine.rpc("ListTasks")).status).toBe(200);
+    clock.now += 1;
+    expect((await mine.rpc("ListTasks")).status).toBe(401);
+    expect(prepare).toHaveBeenCalledTimes(1);
+  });
+
+  it("finds a key that was made after it had been guessed, within 30 s", async () => {
+    const { client, clock } = serve();
+    const key = newKey();
+    const mine = client(bearer(key));
+    expect((await mine.rpc("ListTasks")).status).toBe(401);
+    await store({ key });
+    clock.now += 30_000;
+    expect((await mine.rpc("ListTasks")).status).toBe(200);
+  });
+
+  it("does not remember that the database failed", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const { client, prepare } = serve();
+    const mine = client(bearer(await store()));
+    prepare.mockImplementationOnce(() => {
+      throw new Error("D1_ERROR: overloaded at db.internal");
+    });
+    const response = await mine.rpc("ListTasks");
+    expect(await response.text()).not.toContain("db.internal");
+    expect((await mine.answer("ListTasks")).result).toBeDefined();
+    vi.restoreAllMocks();
+  });
+
+  it("is bounded, whatever is tried", async () => {
+    const queries: string[] = [];
+    const db = {
+      prepare: () => ({ bind: (hash: string) => ({ first: async () => void queries.push(hash) }) }),
+    } as unknown as D1Database;
+    const authenticate = createApiKeyAuthentication(db, () => 0);
+    const attempt = (key: string) => authenticate(new Request("https://a.test", { headers: bearer(key) }));
+    const first = newKey();
+    await attempt(first);
+    await attempt(first);
+    expect(queries).toHaveLength(1);
+    for (let i = 0; i < 10_000; i++) await attempt(`a2a_${String(i).padStart(32, "0")}`);
+    await attempt(first);
+    expect(queries).toHaveLength(10_002);
+  }, 30_000);
+
+  it("never holds a key itself: the database is asked for its hash", async () => {
+    const asked: unknown[] = [];
+    const db = {
+      prepare: () => ({
+        bind: (...values: unknown[]) => ({ first: async () => void asked.push(...values) }),
+      }),
+    } as unknown as D1Database;
+    const key = newKey();
+    await createApiKeyAuthentication(db)(new Request("https://a.test", { headers: bearer(key) }));
+    expect(asked).toEqual([await sha256(key)]);
+    expect(asked[0]).toMatch(/^[0-9a-f]{64}$/);
+  });
+});
+
+describe("createAuthenticate", () => {
+  it("follows AUTH_MODE", async () => {
+    const request = new Request("https://a.test");
+    const open = createAuthenticate(configWith({ authMode: "open" }), env.DB);
+    expect(await open(request)).toEqual({ ok: true, value: { owner: "open::anonymous", scopes: "all" } });
+    const keyed = createAuthenticate(configWith({ authMode: "api-key" }), env.DB);
+    expect(await keyed(request)).toMatchObject({ ok: false, error: { reason: "UNAUTHENTICATED" } });
+  });
+});

@@ -1,0 +1,331 @@
+// The settings: what each takes, what it refuses and by which name, what production insists on, and that the
+// settings this repository ships are among those that work.
+
+import { env } from "cloudflare:test";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createRegistry } from "../src/agents/registry.ts";
+import { loadConfig } from "../src/config.ts";
+import wranglerToml from "../wrangler.toml?raw";
+
+/** The vars under a heading of wrangler.toml. They are plain strings, one a line. */
+function varsOf(heading: string): Record<string, string> {
+  const start = wranglerToml.indexOf(`\n[${heading}]\n`);
+  if (start === -1) throw new Error(`wrangler.toml has no [${heading}]`);
+  const [section = ""] = wranglerToml.slice(start + heading.length + 4).split(/\n\[/);
+  const lines = [...section.matchAll(/^([A-Z_]+) = "(.*)"$/gm)];
+  return Object.fromEntries(lines.map(([, name, value]) => [name, value]));
+}
+
+const defaults = varsOf("vars");
+const production = varsOf("env.production.vars");
+
+function configOf(vars: object) {
+  const loaded = loadConfig(vars);
+  if (!loaded.ok) throw new Error(loaded.error.join("; "));
+  return loaded.value;
+}
+
+function problemsOf(vars: object): string[] {
+  const loaded = loadConfig(vars);
+  return loaded.ok ? [] : loaded.error;
+}
+
+const names = Object.keys(defaults);
+
+describe("the vars of wrangler.toml", () => {
+  it("are these settings", () => {
+    expect(configOf(defaults)).toEqual({
+      environment: "development",
+      authMode: "open",
+      defaultAgent: "echo",
+      publicUrl: "",
+      homeShards: 1,
+      streaming: true,
+      pushNotifications: false,
+      extendedCard: true,
+      requiredExtensions: [],
+      maxBodyBytes: 1_048_576,
+      maxJsonDepth: 64,
+      maxParts: 1_000,
+      maxTaskBytes: 16_777_216,
+      taskRetentionMs: 30 * 86_400_000,
+      turnTimeoutMs: 600_000,
+      jobWatchMs: 5_000,
+      heartbeatMs: 15_000,
+      stepMs: 5_000,
+    });
+  });
+
+  it("of production are closed, and otherwise the same but for scale", () => {
+    const { environment, authMode, homeShards, jobWatchMs, stepMs, ...rest } = configOf(production);
+    expect({ environment, authMode, homeShards, jobWatchMs, stepMs }).toEqual({
+      environment: "production",
+      authMode: "api-key",
+      homeShards: 4,
+      jobWatchMs: 60_000,
+      stepMs: 30_000,
+    });
+    expect(configOf(defaults)).toMatchObject(rest);
+  });
+
+  it("stand in both environments, since none is inherited", () => {
+    expect(Object.keys(production)).toEqual(names);
+  });
+
+  it("each have a comment of their own", () => {
+    for (const name of names) {
+      expect(wranglerToml, name).toMatch(new RegExp(`\\n# .+\\n${name} = `));
+    }
+  });
+
+  it("name an agent that is served, in both environments", () => {
+    for (const vars of [defaults, production]) expect(createRegistry(configOf(vars)).ok).toBe(true);
+  });
+});
+
+describe("a config", () => {
+  it("is frozen, with what it holds", () => {
+    const config = configOf({ ...defaults, REQUIRED_EXTENSIONS: "urn:a" });
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(Object.isFrozen(config.requiredExtensions)).toBe(true);
+  });
+
+  it("takes no notice of bindings and unknown vars", () => {
+    expect(configOf({ ...defaults, DB: {}, HOMES: () => {}, SOMETHING: "else" })).toEqual(configOf(defaults));
+  });
+
+  it("never becomes a default: what is missing is refused by its name", () => {
+    for (const name of names) {
+      const { [name]: _, ...others } = defaults;
+      expect(problemsOf(others), name).toHaveLength(1);
+      expect(problemsOf(others)[0], name).toMatch(new RegExp(`^${name} `));
+    }
+    expect(problemsOf({}).map((problem) => problem.split(" ")[0])).toEqual(names);
+  });
+
+  it.each(names)("refuses a %s that is no text", (name) => {
+    for (const value of [1, true, null, [], {}, undefined]) {
+      const problems = problemsOf({ ...defaults, [name]: value });
+      expect(new Set(problems.map((problem) => problem.split(" ")[0]))).toEqual(new Set([name]));
+    }
+  });
+
+  it("names every setting that is wrong at once", () => {
+    const problems = problemsOf({ ...defaults, HOME_SHARDS: "0", STREAMING: "yes", PUBLIC_URL: "here" });
+    expect(problems.map((problem) => problem.split(" ")[0]).toSorted()).toEqual([
+      "HOME_SHARDS",
+      "PUBLIC_URL",
+      "STREAMING",
+    ]);
+  });
+});
+
+const numbers: [name: string, key: string, min: number, max: number, unit: number][] = [
+  ["HOME_SHARDS", "homeShards", 1, 64, 1],
+  ["MAX_BODY_BYTES", "maxBodyBytes", 1_024, 16_777_216, 1],
+  ["MAX_JSON_DEPTH", "maxJsonDepth", 8, 256, 1],
+  ["MAX_PARTS", "maxParts", 1, 100_000, 1],
+  // A task leaves its home in one RPC value, which holds 32 MiB, and text that is not Latin-1 takes two bytes a unit.
+  ["MAX_TASK_BYTES", "maxTaskBytes", 65_536, 16_777_216, 1],
+  ["TASK_RETENTION_DAYS", "taskRetentionMs", 1, 3_650, 86_400_000],
+  ["TURN_TIMEOUT_SECONDS", "turnTimeoutMs", 1, 3_600, 1_000],
+  ["JOB_WATCH_SECONDS", "jobWatchMs", 1, 3_600, 1_000],
+  ["HEARTBEAT_SECONDS", "heartbeatMs", 1, 300, 1_000],
+  ["STEP_MILLISECONDS", "stepMs", 1, 86_400_000, 1],
+];
+
+describe.each(numbers)("%s", (name, key, min, max, unit) => {
+  it(`is a whole number from ${min} to ${max}`, () => {
+    for (const value of [min, min + 1, max]) {
+      expect(configOf({ ...defaults, [name]: String(value) })).toMatchObject({ [key]: value * unit });
+    }
+    for (const value of [
+      min - 1,
+      max + 1,
+      -min,
+      0.5 + min,
+      "1e3",
+      "0x10",
+      " 8",
+      "8 ",
+      "",
+      "many",
+      "NaN",
+      "9".repeat(20),
+    ]) {
+      expect(problemsOf({ ...defaults, [name]: String(value) }), String(value)).toEqual([
+        expect.stringMatching(new RegExp(`^${name} must be `)),
+      ]);
+    }
+  });
+});
+
+it("has a row here for every number", () => {
+  const numeric = names.filter((name) => /^\d+$/.test(defaults[name] ?? ""));
+  expect(numbers.map(([name]) => name)).toEqual(numeric);
+});
+
+describe.each([
+  ["STREAMING", "streaming"],
+  ["EXTENDED_CARD", "extendedCard"],
+])("%s", (name, key) => {
+  it("is true or false", () => {
+    expect(configOf({ ...defaults, [name]: "true" })).toMatchObject({ [key]: true });
+    expect(configOf({ ...defaults, [name]: "false" })).toMatchObject({ [key]: false });
+    for (const value of ["", "TRUE", "1", "yes", "on"]) {
+      expect(problemsOf({ ...defaults, [name]: value })).toEqual([`${name} must be "true" or "false"`]);
+    }
+  });
+});
+
+describe.each([
+  ["ENVIRONMENT", ["staging", "Production", ""]],
+  ["AUTH_MODE", ["none", "OPEN", "open,api-key", ""]],
+  ["DEFAULT_AGENT", [""]],
+  ["PUSH_NOTIFICATIONS", ["true", ""]],
+  ["DEFAULT_CARD_VERSION", ["0.3", "1.0.1", ""]],
+  [
+    "PUBLIC_URL",
+    [
+      "agents.example.com",
+      "https://agents.example.com/",
+      "https://agents.example.com/base",
+      "https://agents.example.com?x",
+      "https://user:secret@agents.example.com",
+      "HTTPS://AGENTS.EXAMPLE.COM",
+      "https://agents.example.com:443",
+      "ftp://agents.example.com",
+      "javascript:alert(1)",
+      "httpx://agents.example.com",
+      " https://agents.example.com",
+      "null",
+    ],
+  ],
+])("%s", (name, refused) => {
+  it.each(refused)("refuses %j", (value) => {
+    expect(problemsOf({ ...defaults, [name]: value })).toEqual([
+      expect.stringMatching(new RegExp(`^${name} must `)),
+    ]);
+  });
+});
+
+describe("PUBLIC_URL", () => {
+  it.each([
+    "",
+    "https://agents.example.com",
+    "http://127.0.0.1:8787",
+    "https://[::1]:8443",
+    "https://xn--bcher-kva.example",
+  ])("takes %j", (url) => {
+    expect(configOf({ ...defaults, PUBLIC_URL: url }).publicUrl).toBe(url);
+  });
+});
+
+describe("REQUIRED_EXTENSIONS", () => {
+  it.each([
+    ["", []],
+    [" , ,", []],
+    ["urn:a", ["urn:a"]],
+    [" urn:a ,https://example.com/ext/v1,", ["urn:a", "https://example.com/ext/v1"]],
+  ])("%j is %j", (text, list) => {
+    expect(configOf({ ...defaults, REQUIRED_EXTENSIONS: text }).requiredExtensions).toEqual(list);
+  });
+});
+
+describe("DEFAULT_AGENT", () => {
+  it.each(["nobody", "Echo", "__proto__", "constructor"])("must be served: %s is not", (agent) => {
+    const registry = createRegistry(configOf({ ...defaults, DEFAULT_AGENT: agent }));
+    expect(registry).toMatchObject({
+      ok: false,
+      error: expect.stringMatching(/^DEFAULT_AGENT must be one of echo, /),
+    });
+  });
+
+  it("may be conformance in development only", () => {
+    expect(createRegistry(configOf({ ...defaults, DEFAULT_AGENT: "conformance" })).ok).toBe(true);
+    expect(problemsOf({ ...production, DEFAULT_AGENT: "conformance" })[0]).toMatch(/^DEFAULT_AGENT /);
+  });
+});
+
+describe("production", () => {
+  it.each([
+    ["AUTH_MODE", "open"],
+    ["DEFAULT_AGENT", "conformance"],
+    ["PUBLIC_URL", "http://agents.example.com"],
+  ])("refuses %s = %s", (name, value) => {
+    expect(problemsOf({ ...production, [name]: value })).toEqual([
+      expect.stringMatching(new RegExp(`^${name} .*production`)),
+    ]);
+  });
+
+  it("names all open doors at once", () => {
+    const open = { AUTH_MODE: "open", DEFAULT_AGENT: "conformance", PUBLIC_URL: "http://a.example" };
+    expect(problemsOf({ ...production, ...open })).toHaveLength(3);
+  });
+
+  it("serves no agent that is for development", () => {
+    const registry = createRegistry(configOf(production));
+    expect(registry.ok && registry.value.list().filter((agent) => agent.developmentOnly)).toEqual([]);
+    expect(registry.ok && registry.value.get("conformance")).toBeUndefined();
+  });
+});
+
+describe("a Worker with a wrong setting", () => {
+  const logged: string[] = [];
+
+  beforeEach(() => {
+    logged.length = 0;
+    vi.spyOn(console, "error").mockImplementation((line) => void logged.push(String(line)));
+  });
+  afterEach(() => void vi.restoreAllMocks());
+
+  /** A Worker that has not read its configuration yet. */
+  async function freshWorker() {
+    vi.resetModules();
+    const { default: worker } = await import("../src/index.ts");
+    return worker;
+  }
+
+  it.each([
+    ["AUTH_MODE", { ...production, AUTH_MODE: "open" }],
+    ["HOME_SHARDS", { ...defaults, HOME_SHARDS: "0" }],
+    ["DEFAULT_AGENT", { ...defaults, DEFAULT_AGENT: "nobody" }],
+  ])("answers every request with 500 and names %s in the log only", async (name, vars) => {
+    const worker = await freshWorker();
+    const context = { waitUntil() {}, passThroughOnException() {} } as unknown as ExecutionContext;
+    const requests = [
+      new Request("https://agents.test/health"),
+      new Request("https://agents.test/ready"),
+      new Request("https://agents.test/"),
+      new Request("https://agents.test/.well-known/agent-card.json"),
+      new Request("https://agents.test/tasks/1", { method: "DELETE" }),
+      new Request("https://agents.test/", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: '{"jsonrpc":"2.0","id":1,"method":"ListTasks"}',
+      }),
+    ];
+    for (const request of requests) {
+      const response = await worker.fetch(
+        request as Parameters<typeof worker.fetch>[0],
+        { ...env, ...vars },
+        context,
+      );
+      expect(response.status).toBe(500);
+      const body = await response.text();
+      expect(JSON.parse(body)).toMatchObject({ error: { code: 500, status: "INTERNAL" } });
+      for (const word of [name, "production", "nobody"]) expect(body).not.toContain(word);
+    }
+    expect(logged).toHaveLength(requests.length);
+    for (const line of logged) expect(line).toContain(name);
+  });
+
+  it("is any Worker whose vars are right when they are", async () => {
+    const worker = await freshWorker();
+    const context = { waitUntil() {}, passThroughOnException() {} } as unknown as ExecutionContext;
+    const request = new Request("https://agents.test/health") as Parameters<typeof worker.fetch>[0];
+    const response = await worker.fetch(request, { ...env, ...production }, context);
+    expect(response.status).toBe(200);
+    expect(logged).toEqual([]);
+  });
+});

@@ -1,0 +1,294 @@
+// What a home does without anybody asking: it forgets what is too old, tells D1 that it exists, and is woken by
+// its alarm, or by the cron when the alarm was lost.
+
+import { createScheduledController, env, runInDurableObject } from "cloudflare:test";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { type Client, createClient, eventually, homeOf } from "../support/client.ts";
+import { advance, crash, query, ring } from "../support/home.ts";
+
+vi.hoisted(() => vi.resetModules());
+vi.mock("../../src/agents/registry.ts", async (original) => (await import("./stage.ts")).withStage(original));
+const { act, forever } = await import("./stage.ts");
+const { default: worker } = await import("../../src/index.ts");
+const { Store } = await import("../../src/tasks/store.ts");
+
+const DAY_MS = 86_400_000;
+const end = act("end", (task) => {
+  task.memory.set("seen", true);
+  return task.complete("!");
+});
+const ask = act("ask", (task) => task.inputRequired("?"));
+
+const alarmOf = (client: Client) =>
+  runInDurableObject(homeOf(client.owner), (_, { storage }) => storage.getAlarm());
+const countRows = async (client: Client, table: string) =>
+  (await query<{ n: number }>(client.owner, `SELECT COUNT(*) AS n FROM ${table}`))[0]?.n;
+
+type Registered = { id: string; name: string; due_at: number | null; seen_at: number };
+const registered = (client: Client) =>
+  env.DB.prepare("SELECT * FROM homes WHERE id = ?")
+    .bind(homeOf(client.owner).id.toString())
+    .first<Registered>();
+
+/** A client whose home has told D1 of itself. */
+async function settled(): Promise<Client> {
+  const client = createClient({ agent: "stage" });
+  await client.sendForTask(end);
+  await eventually(() => registered(client).then((row) => row ?? undefined));
+  await eventually(
+    async () => (await query(client.owner, "SELECT 1 FROM due WHERE kind = 'register'")).length === 0,
+  );
+  return client;
+}
+
+async function cron(): Promise<void> {
+  await worker.scheduled(createScheduledController() as ScheduledController, env);
+}
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("retention", () => {
+  it("deletes tasks with all that belongs to them 30 days after they ended, and nothing younger", async () => {
+    const client = createClient({ agent: "stage" });
+    const old = await client.sendForTask(end, { headers: { "idempotency-key": "k" } });
+    const waiting = await client.sendForTask(ask);
+    advance(2 * DAY_MS);
+    const young = await client.sendForTask(end);
+    advance(28.5 * DAY_MS);
+    await ring(client.owner);
+    expect((await client.error("GetTask", { id: old.id })).code).toBe(-32001);
+    const { tasks, totalSize } = await client.list();
+    expect([totalSize, ...tasks.map(({ id }) => id)]).toEqual([2, young.id, waiting.id]);
+    expect(await client.get(young.id)).toEqual(young);
+    expect(await query(client.owner, "SELECT 1 FROM journal WHERE task = ?", old.id)).toEqual([]);
+    expect(await countRows(client, "idempotency")).toBe(0);
+    expect((await query(client.owner, "SELECT context_id FROM memory"))[0]?.context_id).toBe(young.contextId);
+  });
+
+  it("never deletes a task that waits for its caller, however old, and it can go on", async () => {
+    const client = createClient({ agent: "stage" });
+    const { id } = await client.sendForTask(ask);
+    advance(400 * DAY_MS);
+    await ring(client.owner);
+    expect((await client.sendForTask({ says: end, taskId: id })).status.state).toBe("TASK_STATE_COMPLETED");
+  });
+
+  it("counts from the end of a task, not from its beginning", async () => {
+    const client = createClient({ agent: "stage" });
+    const { id } = await client.sendForTask(ask);
+    advance(40 * DAY_MS);
+    await client.sendForTask({ says: end, taskId: id });
+    await ring(client.owner);
+    advance(29 * DAY_MS);
+    await ring(client.owner);
+    expect((await client.get(id)).id).toBe(id);
+  });
+
+  it("refuses whatever names a deleted task, as if it had never been", async () => {
+    const client = createClient({ agent: "stage" });
+    const { id } = await client.sendForTask(end);
+    advance(31 * DAY_MS);
+    await ring(client.owner);
+    const message = { messageId: "m", role: "ROLE_USER", taskId: id, parts: [{ text: end }] };
+    expect((await client.error("SendMessage", { message })).code).toBe(-32001);
+    expect((await client.error("SubscribeToTask", { id }, { "last-event-id": "1" })).code).toBe(-32001);
+    expect((await client.error("CancelTask", { id })).code).toBe(-32001);
+  });
+
+  it("deletes a hundred at a time, and goes on a second later", { timeout: 20_000 }, async () => {
+    const client = createClient({ agent: "stage" });
+    await Promise.all(Array.from({ length: 230 }, () => client.send(end)));
+    advance(31 * DAY_MS);
+    const left: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      await ring(client.owner);
+      left.push((await client.list()).totalSize);
+      const alarm = (await alarmOf(client)) ?? 0;
+      expect(alarm - Date.now()).toBeLessThanOrEqual(i < 2 ? 1_000 : DAY_MS);
+      advance(1_500);
+    }
+    expect(left).toEqual([130, 30, 0]);
+    expect(await countRows(client, "journal")).toBe(0);
+  });
+});
+
+describe("a home that is full", () => {
+  it("refuses new tasks with 503, goes on with those it has, and makes room with the oldest ended ones", async () => {
+    const client = createClient({ agent: "stage" });
+    const { id } = await client.sendForTask(ask);
+    const oldest = await client.sendForTask(end);
+    vi.spyOn(Store.prototype, "databaseBytes", "get").mockReturnValue(8_100_000_000);
+    const refused = await client.rpc("SendMessage", {
+      message: { messageId: "m", role: "ROLE_USER", parts: [{ text: end }] },
+    });
+    expect(refused.status).toBe(503);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect((await client.sendForTask({ says: ask, taskId: id })).status.state).toBe(
+      "TASK_STATE_INPUT_REQUIRED",
+    );
+    await ring(client.owner);
+    expect((await client.error("GetTask", { id: oldest.id })).code).toBe(-32001);
+    expect((await client.get(id)).id).toBe(id);
+  });
+});
+
+describe("registration", () => {
+  it("writes the home to D1 under its name, when its alarm rings after its first write", async () => {
+    const client = await settled();
+    const row = await registered(client);
+    expect(row).toMatchObject({ name: `open::${client.owner}/0`, seen_at: expect.any(Number) });
+    expect(row?.due_at).toBeGreaterThan(Date.now() + DAY_MS / 2);
+  });
+
+  it("keeps the name when the alarm, or the cron, wakes a home that does not know its own", async () => {
+    const client = await settled();
+    const name = `open::${client.owner}/0`;
+    await crash();
+    advance(2 * DAY_MS);
+    await ring(client.owner);
+    expect((await registered(client))?.name).toBe(name);
+    await crash();
+    await env.HOMES.get(env.HOMES.idFromString(homeOf(client.owner).id.toString())).poke();
+    expect((await registered(client))?.name).toBe(name);
+  });
+
+  it("has the name also when the object died before its first alarm", async () => {
+    const client = createClient({ agent: "stage" });
+    // The alarm is due at once; D1 must not answer it before the crash.
+    const prepare = vi
+      .spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare")
+      .mockImplementation(() => {
+        throw new Error("D1 is down");
+      });
+    await client.sendForTask(end);
+    await eventually(async () => prepare.mock.calls.length > 0);
+    vi.restoreAllMocks();
+    await crash();
+    advance(DAY_MS);
+    await ring(client.owner);
+    expect((await registered(client))?.name).toBe(`open::${client.owner}/0`);
+  });
+
+  it("is tried again when D1 fails, which nobody notices", async () => {
+    const prepare = vi
+      .spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare")
+      .mockImplementation(() => {
+        throw new Error("D1 is down");
+      });
+    const client = createClient({ agent: "stage" });
+    expect((await client.sendForTask(end)).status.state).toBe("TASK_STATE_COMPLETED");
+    await eventually(async () => prepare.mock.calls.length > 0);
+    const alarm = await eventually(async () => (await alarmOf(client)) ?? undefined);
+    expect(alarm - Date.now()).toBeLessThanOrEqual(60_000);
+    expect((await client.sendForTask(end)).status.state).toBe("TASK_STATE_COMPLETED");
+    vi.restoreAllMocks();
+    expect(await registered(client)).toBeNull();
+    advance(61_000);
+    await ring(client.owner);
+    expect((await registered(client))?.name).toBe(`open::${client.owner}/0`);
+  });
+
+  it("costs D1 nothing while alarms watch a turn", async () => {
+    const client = await settled();
+    await client.start(act("hangs", () => forever));
+    const prepare = vi.spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare");
+    for (let i = 0; i < 5; i++) expect(await ring(client.owner)).toBe(true);
+    expect(prepare).not.toHaveBeenCalled();
+  });
+});
+
+describe("the alarm", () => {
+  it("is set again for the next thing due, for as long as the home lives", async () => {
+    const client = await settled();
+    for (let day = 1; day <= 3; day++) {
+      const alarm = (await alarmOf(client)) ?? 0;
+      expect(alarm - Date.now()).toBeLessThanOrEqual(DAY_MS);
+      expect(alarm - Date.now()).toBeGreaterThan(0);
+      advance(DAY_MS);
+      expect(await ring(client.owner)).toBe(true);
+    }
+  });
+
+  it("is at most five seconds away while a turn runs, and rings for the trim again after", async () => {
+    const client = await settled();
+    const { id } = await client.start(act("hangs a while", () => forever));
+    for (let i = 0; i < 3; i++) {
+      await eventually(
+        async () => ((await alarmOf(client)) ?? Number.POSITIVE_INFINITY) <= Date.now() + 5_000,
+      );
+      await ring(client.owner);
+    }
+    await client.cancel(id);
+    await ring(client.owner);
+    expect((await alarmOf(client)) ?? 0).toBeGreaterThan(Date.now() + DAY_MS / 2);
+  });
+
+  it("that rings in a home without a database makes none", async () => {
+    const client = createClient();
+    await client.list();
+    await runInDurableObject(homeOf(client.owner), (_, { storage }) => storage.setAlarm(Date.now() + DAY_MS));
+    expect(await ring(client.owner)).toBe(true);
+    expect(await query(client.owner, "SELECT name FROM sqlite_master WHERE name = 'tasks'")).toEqual([]);
+  });
+
+  it("survives what goes wrong in it, and comes back", async () => {
+    const client = await settled();
+    await runInDurableObject(homeOf(client.owner), (_, { storage }) => {
+      storage.sql.exec(
+        "CREATE TRIGGER stuck BEFORE UPDATE ON due WHEN NEW.kind = 'trim' BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+      );
+    });
+    advance(2 * DAY_MS);
+    await ring(client.owner);
+    expect(((await alarmOf(client)) ?? Number.POSITIVE_INFINITY) - Date.now()).toBeLessThanOrEqual(5_000);
+    await runInDurableObject(homeOf(client.owner), (_, { storage }) => {
+      storage.sql.exec("DROP TRIGGER stuck");
+    });
+    await ring(client.owner);
+    expect((await alarmOf(client)) ?? 0).toBeGreaterThan(Date.now() + DAY_MS / 2);
+  });
+});
+
+describe("the cron", () => {
+  /** A home whose alarm was lost, and which should have woken long ago. */
+  async function lost(): Promise<Client> {
+    const client = await settled();
+    await crash();
+    await runInDurableObject(homeOf(client.owner), (_, { storage }) => storage.deleteAlarm());
+    await crash();
+    return client;
+  }
+
+  it("wakes a home that is two minutes overdue, which then does what was due and sets its alarm", async () => {
+    const client = await lost();
+    const before = await registered(client);
+    advance(31 * DAY_MS);
+    await cron();
+    expect((await client.list()).totalSize).toBe(0);
+    expect((await alarmOf(client)) ?? 0).toBeGreaterThan(Date.now());
+    expect((await registered(client))?.due_at).toBeGreaterThan(Math.max(Date.now(), before?.due_at ?? 0));
+  });
+
+  it("leaves alone a home that is not overdue", async () => {
+    const client = await lost();
+    await cron();
+    expect(await alarmOf(client)).toBeNull();
+  });
+
+  it("wakes the others when one cannot be woken", async () => {
+    const client = await lost();
+    const insert = env.DB.prepare("INSERT INTO homes VALUES (?, ?, ?, ?)");
+    await insert.bind("not an id", "broken/0", 1, 1).run();
+    await insert.bind("f".repeat(64), "another deployment/0", 2, 2).run();
+    advance(31 * DAY_MS);
+    await cron();
+    expect((await client.list()).totalSize).toBe(0);
+  });
+
+  it("does not fail when D1 does", async () => {
+    vi.spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare").mockImplementation(() => {
+      throw new Error("D1 is down");
+    });
+    await expect(cron()).resolves.toBeUndefined();
+  });
+});
