@@ -8,7 +8,7 @@ import { err, ok, type Result } from "./lib/result.ts";
 
 const integer = (min: number, max: number) =>
   z.pipe(
-    z.string().check(z.regex(/^\d{1,15}$/, `must be a whole number from ${min} to ${max}`)),
+    z.string("must be set").check(z.regex(/^\d{1,15}$/, `must be a whole number from ${min} to ${max}`)),
     z.pipe(
       z.transform(Number),
       z.number().check(z.gte(min, `must be at least ${min}`), z.lte(max, `must be at most ${max}`)),
@@ -21,7 +21,7 @@ const flag = z.pipe(
 );
 
 const list = z.pipe(
-  z.string(),
+  z.string("must be set"),
   z.transform((text) =>
     text
       .split(",")
@@ -47,7 +47,7 @@ function isOrigin(text: string): boolean {
 const Vars = z.object({
   ENVIRONMENT: z.enum(["development", "production"], 'must be "development" or "production"'),
   AUTH_MODE: z.enum(["open", "api-key"], 'must be "open" or "api-key"'),
-  DEFAULT_AGENT: z.string().check(z.minLength(1, "must name an agent")),
+  DEFAULT_AGENT: z.string("must be set").check(z.minLength(1, "must name an agent")),
   PUBLIC_URL: publicUrl,
   HOME_SHARDS: integer(1, 64),
   STREAMING: flag,

@@ -5,7 +5,7 @@ import { createApp, createRefusingApp } from "./app.ts";
 import { createAuthenticate } from "./auth/authenticate.ts";
 import { loadConfig } from "./config.ts";
 import { execute } from "./operations/index.ts";
-import { listOverdueHomes } from "./store/homes.ts";
+import { checkHomes, takeOverdueHomes } from "./store/homes.ts";
 import { log } from "./telemetry/log.ts";
 
 export { AgentWorkflow } from "./agents/workflow.ts";
@@ -14,6 +14,8 @@ export { HomeObject } from "./tasks/home.ts";
 /** A home is poked when it is this much later than it said. */
 const OVERDUE_MS = 120_000;
 const POKES = 100;
+/** One that does not report after it was poked is poked again after this time. */
+const POKE_AGAIN_MS = 600_000;
 
 type App = ReturnType<typeof createApp>;
 
@@ -39,7 +41,7 @@ function build(env: Env): App {
 async function checkReady(env: Env): Promise<Record<string, string>> {
   const checks = {
     homes: env.HOMES.get(env.HOMES.idFromName("ready/0")).ping(),
-    database: env.DB.prepare("SELECT 1 FROM homes LIMIT 1").run(),
+    database: checkHomes(env.DB),
   };
   const states = await Promise.all(
     Object.entries(checks).map(async ([name, check]) => {
@@ -63,8 +65,13 @@ export default {
 
   /** The cron: wakes homes whose alarm was lost. */
   async scheduled(_event, env) {
-    const overdue = await listOverdueHomes(env.DB, Date.now() - OVERDUE_MS, POKES);
-    const pokes = overdue.map((id) => env.HOMES.get(env.HOMES.idFromString(id)).poke());
+    const now = Date.now();
+    const overdue = await takeOverdueHomes(env.DB, {
+      before: now - OVERDUE_MS,
+      again: now + POKE_AGAIN_MS,
+      limit: POKES,
+    });
+    const pokes = overdue.map(async (id) => env.HOMES.get(env.HOMES.idFromString(id)).poke());
     for (const poke of await Promise.allSettled(pokes)) {
       if (poke.status === "rejected") log("error", "a home could not be woken", { error: poke.reason });
     }

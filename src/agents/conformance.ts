@@ -59,7 +59,8 @@ export const conformance = defineAgent({
   title: "Conformance",
   description: "Takes every path of the protocol on demand, for conformance kits, benchmarks and probes.",
   developmentOnly: true,
-  inputModes: ["*/*"],
+  // Not any: kits send a type that no agent takes, and ask for the refusal.
+  inputModes: ["text/plain", "application/json", "application/octet-stream", "image/png"],
   outputModes: ["text/plain", "application/json"],
   skills: [
     {

@@ -45,10 +45,10 @@ function hasExtendedCard(agent: Agent, config: Config): boolean {
 
 /** The card with the skills that only callers who said who they are may see. */
 export async function getExtendedAgentCard(deps: Deps, { agent, baseUrl }: Call): Promise<Answer> {
-  if (!deps.config.extendedCard) {
-    throw new A2AError("UNSUPPORTED_OPERATION", { message: "This server has no extended agent cards." });
+  // Its card says so (§3.3.4). EXTENDED_AGENT_CARD_NOT_CONFIGURED would be for a card that promises one in vain.
+  if (!hasExtendedCard(agent, deps.config)) {
+    throw new A2AError("UNSUPPORTED_OPERATION", { message: "This agent has no extended card." });
   }
-  if (agent.extendedSkills.length === 0) throw new A2AError("EXTENDED_AGENT_CARD_NOT_CONFIGURED");
   const card = agentCard(agent, deps.config, baseUrl);
   return {
     kind: "value",

@@ -19,11 +19,25 @@ export async function reportHome(db: D1Database, home: HomeReport, now = Date.no
     .run();
 }
 
-/** Homes that had something due before `before` (ms) and have not been heard of since, oldest first. */
-export async function listOverdueHomes(db: D1Database, before: number, limit: number): Promise<string[]> {
+/** Reads the table, to see whether the database answers. */
+export async function checkHomes(db: D1Database): Promise<void> {
+  await db.prepare("SELECT 1 FROM homes LIMIT 1").run();
+}
+
+/**
+ * Homes that had something due before `before` (ms) and have not been heard of since, oldest first. They are not
+ * listed again until `again`, so that one which cannot be woken holds up no other.
+ */
+export async function takeOverdueHomes(
+  db: D1Database,
+  { before, again, limit }: { before: number; again: number; limit: number },
+): Promise<string[]> {
   const { results } = await db
-    .prepare("SELECT id FROM homes WHERE due_at < ? ORDER BY due_at LIMIT ?")
-    .bind(before, limit)
+    .prepare(
+      `UPDATE homes SET due_at = ?1
+       WHERE id IN (SELECT id FROM homes WHERE due_at < ?2 ORDER BY due_at LIMIT ?3) RETURNING id`,
+    )
+    .bind(again, before, limit)
     .all<{ id: string }>();
   return results.map((row) => row.id);
 }

@@ -80,7 +80,8 @@ export class Inbox {
     const { store, turns, now } = this.#options;
     const { message, newTaskId, repeated } = command;
     if (repeated) {
-      await turns.get(newTaskId)?.outcome;
+      const outcome = await turns.get(newTaskId)?.outcome;
+      if (outcome?.kind === "message") return ok(outcome);
       const known = this.#known(message.taskId ?? newTaskId, newTaskId);
       if (known) return ok(known);
     }

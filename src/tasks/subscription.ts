@@ -76,7 +76,14 @@ export function openSubscription(source: Source, seq: number, first = ""): Subsc
 
 /** A subscription of one event that belongs to no task. */
 export function openLine(line: string): Subscription {
-  return { lines: new Response(line).body as ReadableStream<Uint8Array>, lease: new Lease(() => {}) };
+  const lines = new ReadableStream({
+    type: "bytes",
+    start(controller) {
+      controller.enqueue(encoder.encode(line));
+      controller.close();
+    },
+  });
+  return { lines, lease: new Lease(() => {}) };
 }
 
 class Lease extends RpcTarget {

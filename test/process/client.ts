@@ -23,13 +23,17 @@ export type Task = {
 };
 
 /** The connection was refused, reset or cut, or the answer is not complete. */
-export class Lost extends Error {}
+export class Lost extends Error {
+  constructor(request: Request, cause: unknown) {
+    super(`${describe(request)} got no whole answer: ${cause}`, { cause });
+  }
+}
 
 /** The server answered, and the answer is an error. */
 export class Refused extends Error {
   readonly code: number;
-  constructor({ method, params }: Request, code: number, message: string) {
-    super(`${method} ${JSON.stringify(params)} was answered with ${code}: ${message}`);
+  constructor(request: Request, code: number, message: string) {
+    super(`${describe(request)} was answered with ${code}: ${message}`);
     this.code = code;
   }
 }
@@ -44,26 +48,30 @@ export type Request = {
   signal?: AbortSignal;
 };
 
+function describe({ agent = "", method, params, headers }: Request): string {
+  return [`/${agent}`, method, JSON.stringify(params), JSON.stringify(headers)].join(" ");
+}
+
 const TIMEOUT_MS = 60_000;
 
 /** One JSON-RPC call with one answer. */
 export async function call<T>(request: Request): Promise<T> {
   const response = await post(request);
-  return unwrap<T>(request, await lostOnFailure(response.json()));
+  return unwrap<T>(request, await orLost(request, response.json()));
 }
 
 /** One JSON-RPC call with a stream of answers; `id` is that of the event. */
 export async function* stream(request: Request): AsyncGenerator<{ id: string; result: StreamResponse }> {
   const response = await post(request);
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
-    unwrap(request, await lostOnFailure(response.json()));
+    unwrap(request, await orLost(request, response.json()));
     throw new Refused(request, 0, "a plain result instead of a stream");
   }
   const parse = createParser();
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   try {
     while (true) {
-      const { done, value } = await lostOnFailure(reader.read());
+      const { done, value } = await orLost(request, reader.read());
       if (done) return;
       for (const event of parse(value))
         yield { id: event.id, result: unwrap(request, JSON.parse(event.data)) };
@@ -76,7 +84,8 @@ export async function* stream(request: Request): AsyncGenerator<{ id: string; re
 async function post(request: Request): Promise<Response> {
   const { url, agent = "", method, params, headers, signal } = request;
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
-  const response = await lostOnFailure(
+  const response = await orLost(
+    request,
     fetch(`${url}/${agent}`, {
       method: "POST",
       headers: { "content-type": "application/json", "a2a-version": "1.0", ...headers },
@@ -85,14 +94,14 @@ async function post(request: Request): Promise<Response> {
     }),
   );
   if (response.status === 200) return response;
-  throw new Refused(request, response.status, await lostOnFailure(response.text()));
+  throw new Refused(request, response.status, await orLost(request, response.text()));
 }
 
-async function lostOnFailure<T>(promise: Promise<T>): Promise<T> {
+async function orLost<T>(request: Request, promise: Promise<T>): Promise<T> {
   try {
     return await promise;
   } catch (error) {
-    throw new Lost(String(error), { cause: error });
+    throw new Lost(request, error);
   }
 }
 

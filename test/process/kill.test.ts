@@ -35,8 +35,8 @@ test(`${kills} kills lose nothing and repeat nothing (seed ${seed})`, {
     const { url, ...survivor } = await startServer(options);
     server = survivor;
     await load.finish(url);
-    await verifyList(url, ledger);
     await verify(url, ledger);
+    await verifyList(url, ledger);
     await survivor.kill9();
     expect(ledger.violations).toEqual([]);
     const tasks = [...ledger.tasks.values()];

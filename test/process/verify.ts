@@ -157,27 +157,41 @@ function contentProblems(
   return steps === all ? problems : [...problems, `reported steps ${steps} and not ${all}`];
 }
 
-/** Every acknowledged task is in the list, and no message has made two tasks. */
+/** Every acknowledged task is in the list, no message has made two tasks, and no task is left behind. */
 export async function verifyList(url: string, ledger: Ledger): Promise<void> {
   for (const agent of ["", "long-running"] as const) {
-    const listed = new Set<string>();
-    const messages = new Set<string>();
-    let pageToken = "";
-    do {
-      const params = { pageSize: 100, pageToken };
-      type Page = { tasks: Task[]; nextPageToken: string };
-      const page = await call<Page>({ url, agent, method: "ListTasks", params });
-      for (const { id, history } of page.tasks) {
-        if (listed.has(id)) ledger.violation(`${id} is listed twice`);
-        listed.add(id);
-        const first = history?.[0]?.messageId ?? "none";
-        if (messages.has(first)) ledger.violation(`message ${first} has made two tasks, one of them ${id}`);
-        messages.add(first);
-      }
-      pageToken = page.nextPageToken;
-    } while (pageToken !== "");
+    const listed = await list(url, agent);
+    const ids = new Set(listed.map((task) => task.id));
+    if (ids.size !== listed.length) ledger.violation("a task is listed twice");
     for (const { id, intent } of ledger.tasks.values()) {
-      if (intent.agent === agent && !listed.has(id)) ledger.violation(`${id} is not listed`);
+      if (intent.agent === agent && !ids.has(id)) ledger.violation(`${id} is not listed`);
+    }
+    const messages = new Map<string, string>();
+    for (const { id, history } of listed) {
+      const first = history?.[0]?.messageId ?? "none";
+      const other = messages.get(first);
+      if (other !== undefined) ledger.violation(`message ${first} has made the tasks ${other} and ${id}`);
+      messages.set(first, id);
+    }
+    // Also tasks whose creation no client heard of have to go on. Only questions may wait.
+    for (const { id, status, history } of listed) {
+      if (TERMINAL.test(status.state) || status.state.endsWith("INPUT_REQUIRED")) continue;
+      ledger.violation(
+        `${id} (${history?.[0]?.parts[0]?.text}) is left ${status.state} since ${status.timestamp}`,
+      );
     }
   }
+}
+
+async function list(url: string, agent: string): Promise<Task[]> {
+  type Page = { tasks: Task[]; nextPageToken: string };
+  const tasks: Task[] = [];
+  let pageToken = "";
+  do {
+    const params = { pageSize: 100, pageToken };
+    const page = await call<Page>({ url, agent, method: "ListTasks", params });
+    tasks.push(...page.tasks);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  return tasks;
 }

