@@ -50,7 +50,8 @@ export function createApp(deps: AppDeps): Hono<Settings> {
     (c) =>
       handleJsonRpc(deps, { request: c.req.raw, agentName, requestId: c.get("requestId") });
   const rest = (c: Ctx, next: Next) => {
-    const match = matchPath(new URL(c.req.url).pathname);
+    // Some clients encode the colon of a custom verb.
+    const match = matchPath(new URL(c.req.url).pathname.replace(/%3a/gi, ":"));
     if (match === undefined) {
       // One segment and no custom verb can only be meant as an agent, and a POST there as JSON-RPC.
       const name = c.req.method === "POST" ? /^\/([^/:]+)\/?$/.exec(c.req.path)?.[1] : undefined;

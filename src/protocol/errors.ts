@@ -65,9 +65,12 @@ const messages = {
   NOT_FOUND: "Not found",
 } satisfies Record<Reason, string>;
 
-/** A Failure with the default message of its reason, unless `detail` brings a better one. */
+/** A Failure with the message of its reason and the first wrong field, unless `detail` brings a better one. */
 export function failure(reason: Reason, detail: FailureDetail = {}): Failure {
-  return { reason, message: messages[reason], ...detail };
+  const [first] = detail.violations ?? [];
+  // Many clients show their user the message and nothing else.
+  const message = first ? `${messages[reason]}: ${first.field} ${first.description}` : messages[reason];
+  return { reason, message, ...detail };
 }
 
 export class A2AError extends Error {

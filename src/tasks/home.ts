@@ -29,6 +29,7 @@ import type {
 } from "./commands.ts";
 import { type Begun, type BegunTask, Inbox } from "./inbox.ts";
 import { Jobs } from "./jobs.ts";
+import { toTask } from "./journal.ts";
 import type { TaskRecord } from "./machine.ts";
 import { Store } from "./store.ts";
 import { openLine, openSubscription, type Source, toLine } from "./subscription.ts";
@@ -84,7 +85,11 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     const begun = await this.#begin("send", command);
     if (!begun.ok) return begun;
     if (begun.value.kind === "message") return ok(toJsonBytes({ message: begun.value.message }));
-    const { id } = begun.value;
+    const { id, whole } = begun.value;
+    if (whole) {
+      const view = { historyLength: command.historyLength, artifacts: true };
+      return ok(toJsonBytes({ task: toTask(whole.record, whole.entries, view) }));
+    }
     const record = command.returnImmediately ? this.#store.get(id) : await this.#settled(begun.value);
     if (!record) return err(notFound(id));
     return ok(toJsonBytes({ task: this.#view(record, command.historyLength) }));

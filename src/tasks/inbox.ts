@@ -11,6 +11,7 @@ import type { SendCommand } from "./commands.ts";
 import type { Jobs } from "./jobs.ts";
 import { newRecord, receive, type TaskRecord, take } from "./machine.ts";
 import { keyReused, type Replay, type Store } from "./store.ts";
+import type { Whole } from "./turn.ts";
 import type { Turns } from "./turns.ts";
 
 /** Beyond this a home takes no new task; the platform's limit is 10 GB. */
@@ -23,6 +24,8 @@ export type BegunTask = {
   input: number;
   /** The task as it was then, for the first event of a stream, and whether a turn had taken the message. */
   first?: { seq: number; task: Task; taken: boolean };
+  /** The task, if it has ended already and this is all there is of it. */
+  whole?: Whole;
 };
 
 /** What a message began: a task's turn, or an answer that makes no task. */
@@ -134,7 +137,7 @@ export class Inbox {
       materialise: command.returnImmediately,
     });
     const outcome = await turn.outcome;
-    if (outcome.kind === "task") return ok(begun);
+    if (outcome.kind === "task") return ok(outcome.whole ? { ...begun, whole: outcome.whole } : begun);
     const { idempotency } = command;
     if (idempotency) store.write(() => store.saveReplay(idempotency, outcome, now()));
     return ok(outcome);

@@ -3,11 +3,6 @@
 // Emissions are gathered and written together when the turn ends or the agent waits for something real, so
 // that a turn that waits for nothing is one transaction. Nothing at all is stored before the agent's first
 // act, since a `reply` there makes no task.
-//
-// A turn that a dead process left behind is run again from its start. The rows of the earlier run are then
-// expected in the same order; as long as an emission equals the next of them it is skipped. At the first
-// difference the rest of the earlier run is marked as replaced, and each artifact it had touched starts over
-// with `append: false` and all its parts.
 
 import {
   type Agent,
@@ -20,13 +15,11 @@ import {
 } from "../agents/agent.ts";
 import { type Emission, InvalidEmission, toAgentMessage, toArtifactEmission } from "../agents/emissions.ts";
 import { utf8Length } from "../lib/bytes.ts";
-import type { Artifact } from "../protocol/artifact.ts";
-import type { TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from "../protocol/events.ts";
 import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
-import { splitReplaced, toArtifacts } from "./journal.ts";
-import { apply, type Entry, restart, type Step, type TaskRecord, toEvent, tooLarge } from "./machine.ts";
+import { EarlierRun } from "./earlier-run.ts";
+import { apply, type Entry, restart, type Step, type TaskRecord, tooLarge } from "./machine.ts";
 import type { Change, MemoryChanges } from "./store.ts";
 
 /** How long emissions are gathered, in microtasks: enough for an agent's own awaits between two of them. */
@@ -35,8 +28,11 @@ export const GATHER_MICROTASKS = 32;
 /** Most bytes of a Message that makes no task: it is kept in one row when its request has an Idempotency-Key. */
 const MAX_REPLY_BYTES = 1_000_000;
 
-/** What was started by the turn's first act. */
-export type Outcome = { kind: "task" } | { kind: "message"; message: Message };
+/** A task and the whole of its journal. */
+export type Whole = { record: TaskRecord; entries: readonly Entry[] };
+
+/** What was started by the turn's first act; `whole` if the turn made a task and ended in one go. */
+export type Outcome = { kind: "task"; whole?: Whole } | { kind: "message"; message: Message };
 
 export type TurnHost = {
   now(): number;
@@ -77,7 +73,7 @@ export class Turn {
   readonly #message: Message;
   readonly #abort = new AbortController();
   readonly #outcome = Promise.withResolvers<Outcome>();
-  readonly #earlier: Earlier | undefined;
+  readonly #earlier: EarlierRun | undefined;
   #record: TaskRecord;
   #stored: TaskRecord | undefined;
   #pending: Entry[];
@@ -86,6 +82,7 @@ export class Turn {
   #ordinal = 0;
   #gathering = false;
   #over = false;
+  #warned = false;
 
   constructor(start: TurnStart) {
     this.#agent = start.agent;
@@ -95,7 +92,7 @@ export class Turn {
     this.#stored = start.stored;
     this.#pending = start.pending;
     this.#companion = start.companion;
-    this.#earlier = start.journal && new Earlier(start.journal, start.record.turnSeq);
+    this.#earlier = start.journal && new EarlierRun(start.journal, start.record.turnSeq);
     this.startedAt = start.host.now();
     // A request that has gone does not make its turn's failure an unhandled one.
     this.#outcome.promise.catch(() => {});
@@ -122,7 +119,7 @@ export class Turn {
       if (!this.#over) this.#emit({ kind: "status", state: "TASK_STATE_COMPLETED" });
     } catch (error) {
       if (this.#over) return;
-      log("error", "agent threw", { agent: this.#agent.name, taskId: this.taskId, error });
+      log("error", "agent threw", { ...this.#fields(), error });
       this.#fail("The agent failed with an internal error.");
     }
   }
@@ -178,16 +175,19 @@ export class Turn {
       this.#host.broken(this);
       throw error;
     }
+    const isWhole = this.#over && !this.#stored;
     this.#stored = this.#record;
-    this.#outcome.resolve({ kind: "task" });
+    this.#outcome.resolve({
+      kind: "task",
+      ...(isWhole && { whole: { record: this.#record, entries } }),
+    });
   }
 
   #emit(emission: Emission): void {
     if (this.#over) {
-      log("warn", "emission after the end of the turn dropped", {
-        agent: this.#agent.name,
-        taskId: this.taskId,
-      });
+      if (!this.#warned)
+        log("warn", "what an agent emits after the end of its turn is dropped", this.#fields());
+      this.#warned = true;
       return;
     }
     const ordinal = this.#ordinal++;
@@ -246,8 +246,12 @@ export class Turn {
     try {
       if (!this.#over) this.flush();
     } catch (error) {
-      log("error", "a turn could not be written", { agent: this.#agent.name, taskId: this.taskId, error });
+      log("error", "a turn could not be written", { ...this.#fields(), error });
     }
+  }
+
+  #fields() {
+    return { agent: this.#agent.name, taskId: this.taskId };
   }
 
   #context(): QuickTask {
@@ -288,7 +292,7 @@ export class Turn {
     } catch (error) {
       if (this.#over) throw error;
       const reason = error instanceof InvalidEmission ? error.message : "an internal error";
-      log("error", "agent emitted what cannot be", { agent: this.#agent.name, taskId: this.taskId, error });
+      log("error", "agent emitted what cannot be", { ...this.#fields(), error });
       this.#fail(`The agent emitted an invalid event: ${reason}.`);
     }
   }
@@ -336,85 +340,4 @@ export class Turn {
 
 function isEnding(emission: Emission): boolean {
   return emission.kind === "status" && (isTerminal(emission.state) || isInterrupted(emission.state));
-}
-
-type Seen =
-  | { kind: "known" }
-  | { kind: "new"; emission: Emission }
-  | { kind: "differs"; from: number; emission: Emission };
-
-/** What an earlier run of the same turn emitted, and what the present one has emitted of it so far. */
-class Earlier {
-  readonly #rows: { seq: number; event: string; artifactId: string | undefined }[];
-  /** Artifacts as they are for the present run: before the turn, and with what it emitted. */
-  readonly #artifacts: Map<string, Artifact>;
-  /** Artifacts that the replaced rows had touched. */
-  readonly #startOver = new Set<string>();
-  #diverged = false;
-
-  constructor(journal: readonly Entry[], turnSeq: number) {
-    const before = journal.filter((entry) => entry.seq <= turnSeq);
-    this.#artifacts = new Map(toArtifacts(before).map((artifact) => [artifact.artifactId, artifact]));
-    const { standing, replaced } = splitReplaced(journal);
-    this.#rows = standing
-      .filter(({ seq, kind }) => seq > turnSeq && (kind === "status" || kind === "artifact"))
-      .map(({ seq, body }) => ({ seq, ...toComparable(body) }));
-    for (const { entry, by } of replaced) {
-      if (entry.kind !== "artifact") continue;
-      const id = toComparable(entry.body).artifactId;
-      // The run that replaced it may have died before it started the artifact over.
-      const isOver = this.#rows.some((row) => row.seq > by && row.artifactId === id);
-      if (id !== undefined && !isOver) this.#startOver.add(id);
-    }
-  }
-
-  next(emission: Emission, ordinal: number, task: TaskRecord): Seen {
-    this.#track(emission);
-    const row = this.#diverged ? undefined : this.#rows[ordinal];
-    if (!row) return { kind: "new", emission: this.#whole(emission) };
-    if (row.event === JSON.stringify(toEvent(task, emission))) return { kind: "known" };
-    this.#diverged = true;
-    for (const { artifactId } of this.#rows.slice(ordinal)) {
-      if (artifactId !== undefined) this.#startOver.add(artifactId);
-    }
-    return { kind: "differs", from: row.seq, emission: this.#whole(emission) };
-  }
-
-  /** Artifacts of the task whose replaced chunks nobody has taken back yet, whole; to be sent before the end. */
-  takeLeftovers(): Emission[] {
-    const ids = [...this.#startOver];
-    this.#startOver.clear();
-    return ids.flatMap((id): Emission[] => {
-      const artifact = this.#artifacts.get(id);
-      return artifact ? [{ kind: "artifact", artifact, append: false, lastChunk: false }] : [];
-    });
-  }
-
-  #track(emission: Emission): void {
-    if (emission.kind !== "artifact") return;
-    const { artifact, append } = emission;
-    const known = this.#artifacts.get(artifact.artifactId);
-    const parts = append && known ? [...known.parts, ...artifact.parts] : artifact.parts;
-    this.#artifacts.set(artifact.artifactId, { ...(append && known ? known : artifact), parts });
-  }
-
-  #whole(emission: Emission): Emission {
-    if (emission.kind !== "artifact" || !this.#startOver.delete(emission.artifact.artifactId))
-      return emission;
-    const whole = this.#artifacts.get(emission.artifact.artifactId) ?? emission.artifact;
-    return { ...emission, artifact: whole, append: false };
-  }
-}
-
-/** An event without its time, which no re-run repeats. */
-function toComparable(body: string): { event: string; artifactId: string | undefined } {
-  const event = JSON.parse(body) as
-    | { statusUpdate: TaskStatusUpdateEvent }
-    | { artifactUpdate: TaskArtifactUpdateEvent };
-  if ("artifactUpdate" in event) return { event: body, artifactId: event.artifactUpdate.artifact.artifactId };
-  const { timestamp: _, ...status } = event.statusUpdate.status;
-  return {
-    event: JSON.stringify({ statusUpdate: { ...event.statusUpdate, status } }),
-    artifactId: undefined,
-  };
 }

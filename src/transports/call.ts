@@ -55,7 +55,9 @@ export function readServiceParameters(
   config: Config,
   name: OperationName,
 ): ServiceParameters {
-  const declared = parseExtensions(headers.get("a2a-extensions") ?? undefined);
+  // None is declared by the card but the required ones, so without them the header has nothing to say.
+  const isAsked = config.requiredExtensions.length > 0;
+  const declared = isAsked ? parseExtensions(headers.get("a2a-extensions") ?? undefined) : [];
   const missing = config.requiredExtensions.filter((uri) => !declared.includes(uri));
   if (missing.length > 0) {
     throw new A2AError("EXTENSION_SUPPORT_REQUIRED", {

@@ -2,14 +2,12 @@
 
 import { env } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { createRegistry } from "../../src/agents/registry.ts";
-import { createApp } from "../../src/app.ts";
 import { createApiKeyAuthentication } from "../../src/auth/api-key.ts";
 import { createAuthenticate } from "../../src/auth/authenticate.ts";
 import { sha256 } from "../../src/lib/bytes.ts";
-import { execute } from "../../src/operations/index.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { configWith } from "../support/operations.ts";
+import { serveWith } from "../support/server.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -34,22 +32,13 @@ const revoke = async (key: string, at: number) =>
 
 /** The whole server in api-key mode, with a clock of its own and D1 counted. */
 function serve() {
-  const config = configWith({ authMode: "api-key" });
-  const agents = createRegistry(config);
-  if (!agents.ok) throw new Error(agents.error);
   const clock = { now: Date.now() };
   const prepare = vi.fn((sql: string) => env.DB.prepare(sql));
   const db = { prepare } as unknown as D1Database;
-  const deps = { config, homes: env.HOMES, now: Date.now };
-  const app = createApp({
-    config,
-    agents: agents.value,
-    now: Date.now,
-    authenticate: createApiKeyAuthentication(db, () => clock.now),
-    execute: (name, call) => execute(deps, name, call),
-    checkReady: async () => ({}),
-  });
-  const fetch = async (request: Request) => app.fetch(request);
+  const fetch = serveWith(
+    { authMode: "api-key" },
+    { authenticate: createApiKeyAuthentication(db, () => clock.now) },
+  );
   const client = (headers: Record<string, string>, agent = "conformance"): Client =>
     createClient({ agent, headers, fetch });
   return { clock, prepare, client, fetch };

@@ -38,7 +38,7 @@ test(`${kills} kills lose nothing and repeat nothing (seed ${seed})`, {
     await verify(url, ledger);
     await verifyList(url, ledger);
     await survivor.kill9();
-    expect(ledger.violations).toEqual([]);
+    expect(ledger.violations, `The server said:\n${survivor.output().slice(-4_000)}`).toEqual([]);
     const tasks = [...ledger.tasks.values()];
     total.tasks += tasks.length;
     total.jobs += tasks.filter((task) => task.intent.becomes === "job").length;

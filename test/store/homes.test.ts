@@ -3,7 +3,7 @@
 import { abortAllDurableObjects, createScheduledController, env, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import worker from "../../src/index.ts";
-import { listOverdueHomes, reportHome } from "../../src/store/homes.ts";
+import { checkHomes, reportHome, takeOverdueHomes } from "../../src/store/homes.ts";
 import { createClient, eventually, homeOf } from "../support/client.ts";
 
 type Row = { id: string; name: string; due_at: number | null; seen_at: number };
@@ -42,13 +42,33 @@ describe("reportHome", () => {
   });
 });
 
-describe("listOverdueHomes", () => {
-  it("lists what was due before a time, the longest first, and no more than asked for", async () => {
-    const dues = { late: 10, later: 30, latest: 5, now: 40, future: 50, idle: undefined };
+describe("takeOverdueHomes", () => {
+  const dues = { late: 10, later: 30, latest: 5, now: 40, future: 50, idle: undefined };
+  const prepare = async () => {
     for (const [id, dueAt] of Object.entries(dues)) await reportHome(env.DB, { id, name: id, dueAt }, 1);
-    expect(await listOverdueHomes(env.DB, 40, 10)).toEqual(["latest", "late", "later"]);
-    expect(await listOverdueHomes(env.DB, 40, 2)).toEqual(["latest", "late"]);
-    expect(await listOverdueHomes(env.DB, 5, 10)).toEqual([]);
+  };
+
+  it("takes what was due before a time, the longest first, and no more than asked for", async () => {
+    await prepare();
+    expect((await takeOverdueHomes(env.DB, { before: 40, again: 99, limit: 2 })).toSorted()).toEqual([
+      "late",
+      "latest",
+    ]);
+    expect(await takeOverdueHomes(env.DB, { before: 40, again: 99, limit: 2 })).toEqual(["later"]);
+    expect(await takeOverdueHomes(env.DB, { before: 40, again: 99, limit: 2 })).toEqual([]);
+  });
+
+  it("puts what it took off until later, and touches no other", async () => {
+    await prepare();
+    await takeOverdueHomes(env.DB, { before: 40, again: 99, limit: 10 });
+    const rows = await env.DB.prepare("SELECT id, due_at FROM homes").all<Row>();
+    expect(Object.fromEntries(rows.results.map((row) => [row.id, row.due_at ?? undefined]))).toEqual({
+      ...dues,
+      late: 99,
+      later: 99,
+      latest: 99,
+    });
+    expect(await takeOverdueHomes(env.DB, { before: 100, again: 200, limit: 10 })).toHaveLength(5);
   });
 
   it("finds them by an index, however many homes there are", async () => {
@@ -60,6 +80,19 @@ describe("listOverdueHomes", () => {
     const plan = results.map((row) => row.detail).join();
     expect(plan).toContain("homes_by_due");
     expect(plan).not.toContain("TEMP B-TREE");
+  });
+});
+
+describe("checkHomes", () => {
+  it("passes when the table can be read, empty or not", async () => {
+    await checkHomes(env.DB);
+    await reportHome(env.DB, { id: "h", name: "o/0", dueAt: 5 }, 1);
+    await checkHomes(env.DB);
+  });
+
+  it("fails when it cannot", async () => {
+    const db = { prepare: () => ({ run: () => Promise.reject(new Error("no such table")) }) };
+    await expect(checkHomes(db as unknown as D1Database)).rejects.toThrow("no such table");
   });
 });
 
@@ -121,7 +154,6 @@ describe("the cron", () => {
     await abortAllDurableObjects();
     await cron();
     expect((await rowOf(id))?.due_at).toBeGreaterThan(Date.now());
-    expect(await listOverdueHomes(env.DB, Date.now() - 120_000, 10)).toEqual([]);
   });
 
   it("wakes the others when one cannot be woken, and logs that one", async () => {

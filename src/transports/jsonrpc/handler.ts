@@ -55,8 +55,10 @@ export async function handleJsonRpc(
       caller,
       agent: chooseAgent(agents, atPath, params.tenant),
       params,
-      baseUrl: baseUrl(config, request),
       ...service,
+      get baseUrl() {
+        return baseUrl(config, request);
+      },
     });
     const headers = answerHeaders(service.extensions);
     if (answer.kind === "value") {

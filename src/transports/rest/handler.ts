@@ -45,8 +45,10 @@ export async function handleRest(
       caller,
       agent: chooseAgent(agents, atPath, params.tenant),
       params,
-      baseUrl: baseUrl(config, request),
       ...service,
+      get baseUrl() {
+        return baseUrl(config, request);
+      },
     });
     const headers = answerHeaders(service.extensions);
     if (answer.kind === "value") return toResponse(request, answer.json, 200, headers);

@@ -1,0 +1,28 @@
+// The whole server with other settings than those of this test run: the real app, operations, homes and D1.
+
+import { env } from "cloudflare:test";
+import { createRegistry } from "../../src/agents/registry.ts";
+import { type AppDeps, createApp } from "../../src/app.ts";
+import { createAuthenticate } from "../../src/auth/authenticate.ts";
+import type { Config } from "../../src/config.ts";
+import { execute } from "../../src/operations/index.ts";
+import { configWith } from "./operations.ts";
+
+export type Serve = (request: Request) => Promise<Response>;
+
+/** Answers requests as a deployment with these settings would. */
+export function serveWith(settings: Partial<Config>, deps: Partial<AppDeps> = {}): Serve {
+  const config = configWith(settings);
+  const agents = createRegistry(config);
+  if (!agents.ok) throw new Error(agents.error);
+  const app = createApp({
+    config,
+    agents: agents.value,
+    now: Date.now,
+    authenticate: createAuthenticate(config, env.DB),
+    execute: (name, call) => execute({ config, homes: env.HOMES, now: Date.now }, name, call),
+    checkReady: async () => ({}),
+    ...deps,
+  });
+  return async (request) => app.fetch(request);
+}
