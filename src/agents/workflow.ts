@@ -149,7 +149,8 @@ class DurableTurn {
       await agent.run(this.#context());
       if (!this.#ended) await this.#status("TASK_STATE_COMPLETED", undefined, true);
     } catch (error) {
-      if (error instanceof Interrupted) throw error;
+      // As it came: the platform knows its own interruptions again.
+      if (error instanceof Interrupted) throw error.cause;
       if (error instanceof TaskOver || this.#ended) return;
       log("error", "agent threw", { agent: agent.name, taskId: task, error });
       const reason =

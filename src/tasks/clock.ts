@@ -57,7 +57,7 @@ export class Clock {
       if (kind === "job") {
         await jobs.drive(key);
       } else if (kind === "trim") {
-        const trimmed = store.trim(now - retentionMs, now, ITEMS);
+        const trimmed = store.trim(store.isFull ? now : now - retentionMs, now, ITEMS);
         store.write(() => store.due.set("trim", "", trimmed === ITEMS ? now + 1_000 : now + DAY_MS));
       } else {
         name = key;

@@ -14,9 +14,6 @@ import { keyReused, type Replay, type Store } from "./store.ts";
 import type { Whole } from "./turn.ts";
 import type { Turns } from "./turns.ts";
 
-/** Beyond this a home takes no new task; the platform's limit is 10 GB. */
-const FULL_BYTES = 8_000_000_000;
-
 export type BegunTask = {
   kind: "task";
   id: string;
@@ -89,7 +86,7 @@ export class Inbox {
       if (known) return ok(known);
     }
     if (message.taskId !== undefined) return this.#followUp(message.taskId, command);
-    if (store.databaseBytes > FULL_BYTES) {
+    if (store.isFull) {
       store.write(() => store.due.set("trim", "", now()));
       const text = "This owner's storage is full; the oldest ended tasks are being removed.";
       return err(failure("UNAVAILABLE", { message: text, retryAfterSeconds: 60 }));

@@ -160,12 +160,11 @@ export class Records {
         agent,
         state,
         before,
-        limit - found.length,
+        limit,
       );
       for (const row of rows) found.push(toRecord(row));
-      if (found.length >= limit) break;
     }
-    return found;
+    return found.sort((a, b) => a.statusAt - b.statusAt).slice(0, limit);
   }
 
   #count(record: TaskRecord, by: 1 | -1): void {

@@ -13,6 +13,9 @@ import { Records } from "./records.ts";
 import { migrate, schemaVersion } from "./schema.ts";
 import { Signals } from "./signals.ts";
 
+/** Beyond this a home takes no new task; the platform's limit is 10 GB. */
+const FULL_BYTES = 8_000_000_000;
+
 export const DAY_MS = 86_400_000;
 /** How long the answer to an Idempotency-Key is kept. */
 const KEY_LIFETIME_MS = DAY_MS;
@@ -60,8 +63,9 @@ export class Store {
     return this.#exists;
   }
 
-  get databaseBytes(): number {
-    return this.#storage.sql.databaseSize;
+  /** Whether there is room for no new task. */
+  get isFull(): boolean {
+    return this.#storage.sql.databaseSize > FULL_BYTES;
   }
 
   /** Runs `write` in one transaction, on a database that has its schema. */

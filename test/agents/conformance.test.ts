@@ -162,7 +162,8 @@ describe("the text", () => {
   });
 });
 
-test("takes parts of any media type and is for development only", () => {
-  expect(conformance.inputModes).toEqual(["*/*"]);
+test("takes the media types that kits send, not any, and is for development only", () => {
+  expect(conformance.inputModes).toContain("application/octet-stream");
+  expect(conformance.inputModes).not.toContain("*/*");
   expect(conformance.developmentOnly).toBe(true);
 });

@@ -112,6 +112,19 @@ test("npm start prints a curl line that works as it stands", async () => {
   expect(output).toContain("TASK_STATE_COMPLETED");
 });
 
+test("npm run key makes a key that opens a server with AUTH_MODE api-key", async () => {
+  const made = await run("npm", ["run", "key", "--", "--owner", "alice"], { STATE_DIR: stateDir });
+  const key = /^a2a_\S+$/m.exec(made.output)?.[0] ?? "no key";
+  const server = await startServer({ mode: "serve", stateDir, vars: { AUTH_MODE: "api-key" } });
+  servers.push(server);
+  const list = (token: string) =>
+    fetch(`${server.url}/tasks`, { headers: { authorization: `Bearer ${token}` } }).then(
+      (answer) => answer.status,
+    );
+  expect(await list(key)).toBe(200);
+  expect(await list(`${key}x`)).toBe(401);
+});
+
 test.each(modes)("npm run %s fires the cron trigger", async (mode) => {
   // The handler stumbles over a home that cannot be, which shows that it was called and that a failure is told.
   await (await startServer({ mode: "serve", stateDir })).stop();

@@ -105,7 +105,7 @@ describe("enums of a2a.proto v1.0.1", () => {
   it.each(Object.entries(proto.enums))("%s has the names and numbers of the proto (§5.5)", (name, values) => {
     const [zero, ...rest] = Object.entries(values);
     expect(enums[name]?.numbers).toEqual(Object.fromEntries(rest));
-    expect(enums[name]?.unspecified).toEqual([0, zero?.[0]]);
+    expect(enums[name]?.unspecified).toEqual([0, zero?.[0], "UNRECOGNIZED"]);
   });
 
   it("has every enum and no other", () => {

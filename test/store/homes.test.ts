@@ -1,7 +1,7 @@
 // What D1 knows of homes, and the cron that lives on it: a home whose alarm was lost is woken within minutes.
 
 import { abortAllDurableObjects, createScheduledController, env, runInDurableObject } from "cloudflare:test";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
 import worker from "../../src/index.ts";
 import { checkHomes, reportHome, takeOverdueHomes } from "../../src/store/homes.ts";
 import { createClient, eventually, homeOf } from "../support/client.ts";
@@ -13,9 +13,11 @@ const setDue = (id: string, at: number) =>
   env.DB.prepare("UPDATE homes SET due_at = ? WHERE id = ?").bind(at, id).run();
 const cron = () => worker.scheduled(createScheduledController(), env);
 
+let logged: MockInstance;
+
 beforeEach(async () => {
   await env.DB.prepare("DELETE FROM homes").run();
-  vi.spyOn(console, "error").mockImplementation(() => {});
+  logged = vi.spyOn(console, "error").mockImplementation(() => {});
 });
 afterEach(() => void vi.restoreAllMocks());
 
@@ -166,7 +168,7 @@ describe("the cron", () => {
     await reportHome(env.DB, { id: "no-object-id", name: "x", dueAt: Date.now() - 900_000 });
     await cron();
     expect((await rowOf(id))?.due_at).toBeGreaterThan(Date.now());
-    expect(console.error).toHaveBeenCalled();
+    expect(logged).toHaveBeenCalled();
   });
 
   it("is not held up for ever by homes that answer nothing new", { timeout: 20_000 }, async () => {

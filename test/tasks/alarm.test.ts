@@ -3,14 +3,13 @@
 
 import { createScheduledController, env, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type Client, createClient, eventually, homeOf } from "../support/client.ts";
+import { type Client, createClient, eventually, homeOf, newOwner } from "../support/client.ts";
 import { advance, crash, query, ring } from "../support/home.ts";
 
 vi.hoisted(() => vi.resetModules());
 vi.mock("../../src/agents/registry.ts", async (original) => (await import("./stage.ts")).withStage(original));
 const { act, forever } = await import("./stage.ts");
 const { default: worker } = await import("../../src/index.ts");
-const { Store } = await import("../../src/tasks/store.ts");
 
 const DAY_MS = 86_400_000;
 const end = act("end", (task) => {
@@ -118,12 +117,19 @@ describe("retention", () => {
   });
 });
 
+/** Makes a home believe that it holds more than 8 GB. */
+async function fill(client: Client): Promise<void> {
+  await runInDurableObject(homeOf(client.owner), (_, { storage }) => {
+    Object.defineProperty(storage.sql, "databaseSize", { value: 8_100_000_000 });
+  });
+}
+
 describe("a home that is full", () => {
   it("refuses new tasks with 503, goes on with those it has, and makes room with the oldest ended ones", async () => {
     const client = createClient({ agent: "stage" });
     const { id } = await client.sendForTask(ask);
     const oldest = await client.sendForTask(end);
-    vi.spyOn(Store.prototype, "databaseBytes", "get").mockReturnValue(8_100_000_000);
+    await fill(client);
     const refused = await client.rpc("SendMessage", {
       message: { messageId: "m", role: "ROLE_USER", parts: [{ text: end }] },
     });
@@ -135,6 +141,35 @@ describe("a home that is full", () => {
     await ring(client.owner);
     expect((await client.error("GetTask", { id: oldest.id })).code).toBe(-32001);
     expect((await client.get(id)).id).toBe(id);
+  });
+
+  it("keeps what its agents remember of conversations that go on", async () => {
+    const client = createClient({ agent: "stage" });
+    const learns = act("learns", (task) => {
+      task.memory.set("name", "Ada");
+      return task.inputRequired("And?");
+    });
+    const recalls = act("recalls", (task) => task.complete(`${task.memory.get("name")}`));
+    const { id } = await client.sendForTask(learns);
+    await fill(client);
+    await client.error("SendMessage", {
+      message: { messageId: "m", role: "ROLE_USER", parts: [{ text: end }] },
+    });
+    await ring(client.owner);
+    const task = await client.sendForTask({ says: recalls, taskId: id });
+    expect(task.status.message?.parts).toEqual([{ text: "Ada" }]);
+  });
+
+  it("is full by what it holds, not by what it held: deleted rows count no more", async () => {
+    const sizes = await runInDurableObject(homeOf(newOwner()), async (_, { storage: { sql } }) => {
+      sql.exec("CREATE TABLE big (body TEXT)");
+      for (let i = 0; i < 20; i++) sql.exec("INSERT INTO big VALUES (?)", "x".repeat(1_000_000));
+      const full = sql.databaseSize;
+      sql.exec("DELETE FROM big");
+      return { full, after: sql.databaseSize };
+    });
+    expect(sizes.full).toBeGreaterThan(20_000_000);
+    expect(sizes.after).toBeLessThan(1_000_000);
   });
 });
 

@@ -69,9 +69,11 @@ describe("append and read", () => {
       { ...said(1, "ROLE_USER", "x"), ref: "0-call" },
       { ...status(2, "TASK_STATE_WORKING"), ref: "1" },
     ];
-    expect(await withJournal((journal) => (journal.append("t", entries), journal.read("t", 0)))).toEqual(
-      entries,
-    );
+    const read = await withJournal((journal) => {
+      journal.append("t", entries);
+      return journal.read("t", 0);
+    });
+    expect(read).toEqual(entries);
   });
 
   it.each([499_999, 500_000, 500_001, 999_999, 1_000_000, 1_000_001])(

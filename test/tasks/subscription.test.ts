@@ -1,6 +1,6 @@
 // Signals, and the pull loop of a subscriber over a source that the test controls.
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Entry } from "../../src/tasks/machine.ts";
 import { Signals } from "../../src/tasks/signals.ts";
 import { openSubscription, type Source, toLine } from "../../src/tasks/subscription.ts";
@@ -191,9 +191,17 @@ describe("a subscription", () => {
   it("reads in pages, and nothing ahead of its reader", async () => {
     const home = createSource();
     for (let i = 0; i < 10; i++) home.add("artifact", 40_000);
-    const { next } = open(home);
-    expect(await next()).toEqual(["1", "2"]);
-    expect(await next()).toEqual(["3", "4"]);
+    const read = vi.spyOn(home.source, "read");
+    const { reader } = open(home);
+    const readPage = async () => {
+      let text = "";
+      while (!text.endsWith("\n")) text += new TextDecoder().decode((await reader.read()).value);
+      return text.split("\n").length - 1;
+    };
+    expect(await readPage()).toBe(2);
+    expect(read).toHaveBeenCalledTimes(1);
+    expect(await readPage()).toBe(2);
+    expect(read).toHaveBeenCalledTimes(2);
   });
 
   it("that is canceled or whose lease is given back closes once, also while it waits", async () => {
