@@ -62,7 +62,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
       now: Date.now,
       maxTaskBytes: config.maxTaskBytes,
       waitUntil: (promise: Promise<unknown>) => ctx.waitUntil(promise),
-      continueTask: (record: TaskRecord) => this.#inbox.continue(record),
+      continueTask: (record: TaskRecord) => void this.#inbox.continue(record),
     };
     const { turnTimeoutMs, stepMs, jobWatchMs: watchMs, taskRetentionMs: retentionMs } = config;
     this.#store = store;

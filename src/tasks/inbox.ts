@@ -160,6 +160,7 @@ export class Inbox {
     const step = receive(live?.record ?? stored, command.message, command.newTaskId);
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
     let taken = false;
+    let begun: TaskRecord | undefined;
     if (live) {
       live.receive(step);
       if (companion) store.write(companion);
@@ -172,22 +173,23 @@ export class Inbox {
       });
       // A durable turn that runs is told of the message; otherwise the message begins the next turn.
       taken = stored.attempt === 0 || jobs.resume(step.record);
-      if (stored.attempt === 0) this.continue(step.record);
+      if (stored.attempt === 0) begun = this.continue(step.record);
     }
-    const record = store.get(id) ?? stored;
+    // As the turn found it: the agent may have said something already.
+    const record = begun ?? store.get(id) ?? stored;
     const task = store.journal.toTask(record, { historyLength: command.historyLength, artifacts: true });
     return ok({ kind: "task", id, input: step.entry.seq, first: { seq: record.seq, task, taken } });
   }
 
-  /** Begins the turn that answers the next message waiting in the task's journal. */
-  continue(stored: TaskRecord): void {
+  /** Begins the turn that answers the next message waiting in the task's journal; the task as it begins. */
+  continue(stored: TaskRecord): TaskRecord | undefined {
     const { store, turns, jobs, agents, now } = this.#options;
     const agent = agents.get(stored.agent);
     const input = store.journal.nextMessage(stored.id, stored.answered);
     const step = input && take(stored, input.seq, now());
     if (!agent || !input || !step) {
       store.fail(stored, "The agent of this task is no longer served.", now());
-      return;
+      return undefined;
     }
     const message = JSON.parse(input.body) as Message;
     const record = { ...step.record, turnInput: input.seq, attempt: 1, turnSeq: step.entry.seq, job: null };
@@ -197,6 +199,7 @@ export class Inbox {
       store.save({ before: stored, after: record, entries: [step.entry] });
       turns.begin({ agent, message, record, stored: record, pending: [] });
     }
+    return record;
   }
 
   /** Keeps the answer to an Idempotency-Key, in the transaction that makes it true. */

@@ -170,6 +170,22 @@ describe("a durable agent", () => {
     expect(artifactTexts(task)).toEqual({ first: "first", second: "second" });
   });
 
+  it("may leave its emissions unawaited: they arrive all, in order", async () => {
+    const client = createClient({ agent: "careless" });
+    for (let i = 0; i < 5; i++) {
+      const frames = await (await client.sendStream("go")).rest();
+      expect(frames.map(({ event }) => kindOf(event))).toEqual([
+        "task",
+        "TASK_STATE_WORKING",
+        "artifact",
+        "artifact",
+        "TASK_STATE_WORKING",
+        "TASK_STATE_COMPLETED",
+      ]);
+      expect(statusTexts(frames)).toEqual(["one", "two", "three"]);
+    }
+  });
+
   it("has everything dropped that it says after its end", async () => {
     const client = createClient({ agent: "talks-on" });
     const { id } = await client.sendForTask("go");
@@ -297,5 +313,49 @@ describe("a message for a durable turn that runs", () => {
     expect(task?.id).toBe(id);
     expect(historyTexts(task as Task)).toContain("hurry");
     expect((await client.cancel(id)).status.state).toBe("TASK_STATE_CANCELED");
+  });
+
+  it("can be streamed from there to the end (§3.1.2)", async () => {
+    const client = createClient({ agent: "long-running" });
+    const { id } = await client.start("a job of 20 steps");
+    await eventually(async () => (await client.get(id)).status.state === "TASK_STATE_WORKING");
+    const frames = await (await client.sendStream({ says: "and now?", taskId: id })).rest();
+    const [opening] = frames;
+    expect(opening?.event.task?.history?.map(textOf)).toContain("and now?");
+    expect(frames.map(({ event }) => kindOf(event)).at(-1)).toBe("TASK_STATE_COMPLETED");
+    const before = (opening?.event.task?.history ?? []).map(textOf);
+    const steps = [...before, ...statusTexts(frames)].filter((text) => text?.startsWith("Processing"));
+    expect(steps).toHaveLength(20);
+  });
+
+  it("begins the next turn at once when it came before the turn ended with a question", async () => {
+    const client = createClient({ agent: "asks-slowly" });
+    const { id } = await client.start("slowly");
+    await eventually(async () => (await client.get(id)).status.state === "TASK_STATE_WORKING");
+    const job = await jobIdOf(client.owner, id);
+    const ended = await client.sendForTask({ says: "the red one", taskId: id });
+    expect(ended.status.state).toBe("TASK_STATE_COMPLETED");
+    expect(textOf(ended.status.message)).toBe("Took the red one.");
+    expect(historyTexts(ended)).toEqual([
+      "slowly",
+      "Thinking",
+      "the red one",
+      "Which one?",
+      "Took the red one.",
+    ]);
+    expect(await jobIdOf(client.owner, id)).not.toBe(job);
+  });
+
+  it("is one message for one Idempotency-Key, and so is the one that starts the job", async () => {
+    const client = createClient({ agent: "long-running" });
+    const message = { messageId: "m", role: "ROLE_USER", parts: [{ text: "a job of 10 steps" }] };
+    const headers = { "idempotency-key": "job" };
+    const send = (params: object, more: Record<string, string>) =>
+      client.result<{ task: Task }>("SendMessage", params, more);
+    const [one, two] = await Promise.all([send({ message }, headers), send({ message }, headers)]);
+    expect(one.task.id).toBe(two.task.id);
+    expect(one.task.status.state).toBe("TASK_STATE_COMPLETED");
+    expect(two.task).toEqual(one.task);
+    expect((await client.list()).totalSize).toBe(1);
   });
 });

@@ -139,6 +139,23 @@ const talksOn = durable("talks-on", async (task) => {
   await task.fail("no");
 });
 
+/** Awaits nothing of what it says. */
+const careless = durable("careless", async (task) => {
+  void task.working("one");
+  void task.artifact({ artifactId: "a", parts: [{ text: "x" }] });
+  void task.artifact({ artifactId: "a", parts: [{ text: "y" }], append: true });
+  void task.working("two");
+  void task.complete("three");
+});
+
+/** Asks at the end of its first turn, having taken its time; completes in the next. */
+const asksSlowly = durable("asks-slowly", async (task) => {
+  if (task.input.text !== "slowly") return task.complete(`Took ${task.input.text}.`);
+  await task.working("Thinking");
+  await task.sleep(300);
+  await task.inputRequired("Which one?");
+});
+
 /** Two steps of one name, each of which emits. */
 const sameNames = durable("same-names", async (task) => {
   for (const text of ["first", "second"]) {
@@ -169,6 +186,8 @@ const testAgents: readonly Agent[] = [
   large,
   talksOn,
   sameNames,
+  careless,
+  asksSlowly,
 ];
 
 /** The registry with the test agents added to the real ones. */

@@ -1,7 +1,10 @@
 // One call over either binding, with answers and errors in one form, for tests of what both must do alike (§5.1).
 
 import type { StreamResponse } from "../../src/protocol/events.ts";
+import type { Message } from "../../src/protocol/message.ts";
 import { type OperationName, operations } from "../../src/protocol/operations.ts";
+import type { SendMessageResponse } from "../../src/protocol/requests.ts";
+import type { Task } from "../../src/protocol/task.ts";
 import { type Client, type ErrorDetail, type RpcAnswer, readStream, type Stream } from "./client.ts";
 
 export type Binding = "JSON-RPC" | "HTTP+JSON";
@@ -77,6 +80,38 @@ export async function open(
     if (event.error) throw new Error(`the stream broke: ${data}`);
     return binding === "JSON-RPC" ? (event.result as StreamResponse) : event;
   });
+}
+
+/** The operations over one binding, by what a test wants of them: the value, the reason of the failure, the stream. */
+export function over(binding: Binding) {
+  const ask = (
+    client: Client,
+    name: OperationName,
+    params: object,
+    headers?: Record<string, string>,
+  ): Promise<Outcome> => call(binding, client, name, params as Params, headers);
+
+  const value = async <T>(...asked: Parameters<typeof ask>): Promise<T> => {
+    const outcome = await ask(...asked);
+    if ("reason" in outcome) throw new Error(`${asked[1]} answered ${JSON.stringify(outcome)}`);
+    return outcome.result as T;
+  };
+
+  const reason = async (...asked: Parameters<typeof ask>): Promise<string> => {
+    const outcome = await ask(...asked);
+    return "reason" in outcome ? outcome.reason : `no failure: ${JSON.stringify(outcome.result)}`;
+  };
+
+  const send = (client: Client, message: Message, configuration?: object): Promise<SendMessageResponse> =>
+    value(client, "SendMessage", { message, ...(configuration && { configuration }) });
+
+  const sendForTask = async (client: Client, message: Message, configuration?: object): Promise<Task> => {
+    const { task } = await send(client, message, configuration);
+    if (!task) throw new Error("answered without a task");
+    return task;
+  };
+
+  return { ask, value, reason, send, sendForTask };
 }
 
 function reasonOf(details: ErrorDetail[]): string {

@@ -78,6 +78,24 @@ describe("retention", () => {
     expect((await client.sendForTask({ says: end, taskId: id })).status.state).toBe("TASK_STATE_COMPLETED");
   });
 
+  it("keeps what an agent remembers as long as there is a task of that conversation", async () => {
+    const client = createClient({ agent: "stage" });
+    const learns = act("learns for long", (task) => {
+      task.memory.set("name", "Ada");
+      return task.inputRequired("And?");
+    });
+    const recalls = act("recalls after long", (task) => task.complete(`${task.memory.get("name")}`));
+    const { id } = await client.sendForTask(learns);
+    advance(40 * DAY_MS);
+    await ring(client.owner);
+    const task = await client.sendForTask({ says: recalls, taskId: id });
+    expect(task.status.message?.parts).toEqual([{ text: "Ada" }]);
+    advance(31 * DAY_MS);
+    await ring(client.owner);
+    await ring(client.owner);
+    expect(await countRows(client, "memory")).toBe(0);
+  });
+
   it("counts from the end of a task, not from its beginning", async () => {
     const client = createClient({ agent: "stage" });
     const { id } = await client.sendForTask(ask);

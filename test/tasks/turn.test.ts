@@ -320,6 +320,38 @@ function foldEvents(events: readonly StreamResponse[]): Record<string, string> {
   );
 }
 
+describe("a random agent that runs again, and then throws or is canceled", () => {
+  it.each([["throws"], ["is canceled"]])(
+    "leaves subscribers with the task's artifacts when it %s (250 seeds)",
+    async (how) => {
+      for (let seed = 0; seed < 250; seed++) {
+        const random = createRandom(seed);
+        let ops = randomOps(random);
+        if (ops.length === 0) continue;
+        const { home } = begin(async (task) => {
+          await perform(task, ops);
+          await forever;
+        });
+        await scheduler.wait(0);
+        ops = vary(ops, random).slice(0, random(8));
+        const { turn } = again(home, async (task) => {
+          await perform(task, ops);
+          if (how === "throws") throw new Error("on purpose");
+          await forever;
+        });
+        await scheduler.wait(0);
+        turn.stop("TASK_STATE_CANCELED");
+        const final = Object.fromEntries(
+          (home.task().artifacts ?? []).map((a) => [a.artifactId, a.parts.map((p) => p.text).join("")]),
+        );
+        const seen = foldEvents(home.events());
+        for (const id of Object.keys(seen)) if (!(id in final)) delete seen[id];
+        expect(seen, `seed ${seed}`).toEqual(final);
+      }
+    },
+  );
+});
+
 describe("a random agent that dies twice at random moments", () => {
   it.each([0, 250, 500, 750])(
     "leaves the task of its last run, to GetTask and to subscribers (250 seeds from %i)",

@@ -1,0 +1,249 @@
+// What the specification asks of what a server says about itself: capabilities, errors, cards, and that its bindings
+// say the same.
+
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  BINDINGS,
+  type Binding,
+  call,
+  type Outcome,
+  open,
+  over,
+  request,
+  toOutcome,
+} from "../support/bindings.ts";
+import { createClient, kindOf, toMessage } from "../support/client.ts";
+import { serveWith } from "../support/server.ts";
+import { MISSING, newClient } from "./tasks.ts";
+
+// The agent that is asked to throw is logged, as it should be.
+beforeEach(() => void vi.spyOn(console, "error").mockImplementation(() => {}));
+afterEach(() => void vi.restoreAllMocks());
+
+describe.each(BINDINGS)("over %s", (binding: Binding) => {
+  const { ask, value, reason } = over(binding);
+
+  describe("capabilities that are off (§3.3.4)", () => {
+    it("STREAMING=false: no streams, and the card says so", async () => {
+      const client = createClient({ agent: "conformance", fetch: serveWith({ streaming: false }) });
+      const { id } = await client.sendForTask("input");
+      const card = await (await client.request("/.well-known/agent-card.json")).json();
+      expect(card).toMatchObject({ capabilities: { streaming: false } });
+      expect(await reason(client, "SendStreamingMessage", { message: toMessage("hello") })).toBe(
+        "UNSUPPORTED_OPERATION",
+      );
+      expect(await reason(client, "SubscribeToTask", { id })).toBe("UNSUPPORTED_OPERATION");
+      expect((await client.list()).totalSize).toBe(1);
+    });
+
+    it("push is off in all four operations, for tasks that exist and that do not", async () => {
+      const client = newClient();
+      const { id } = await client.sendForTask("input");
+      for (const taskId of [id, MISSING]) {
+        const asked = [
+          ["CreateTaskPushNotificationConfig", { taskId, url: "https://example.com/hook" }],
+          ["GetTaskPushNotificationConfig", { taskId, id: "c" }],
+          ["ListTaskPushNotificationConfigs", { taskId }],
+          ["DeleteTaskPushNotificationConfig", { taskId, id: "c" }],
+        ] as const;
+        for (const [name, params] of asked) {
+          expect(await reason(client, name, params), name).toBe("PUSH_NOTIFICATION_NOT_SUPPORTED");
+        }
+      }
+    });
+
+    it("EXTENDED_CARD=false: no extended card, and the card says so", async () => {
+      const client = createClient({ agent: "enterprise", fetch: serveWith({ extendedCard: false }) });
+      const card = await (await client.request("/.well-known/agent-card.json")).json<{
+        capabilities: object;
+      }>();
+      expect(card.capabilities).not.toMatchObject({ extendedAgentCard: true });
+      expect(await reason(client, "GetExtendedAgentCard", {})).toBe("UNSUPPORTED_OPERATION");
+    });
+
+    it("the extended card has all of the card, and more skills", async () => {
+      const client = createClient({ agent: "enterprise" });
+      const card = await (await client.request("/.well-known/agent-card.json")).json<{ skills: unknown[] }>();
+      const extended = await value<{ skills: unknown[] }>(client, "GetExtendedAgentCard", {});
+      expect(extended).toMatchObject({ ...card, skills: expect.arrayContaining(card.skills) });
+      expect(extended.skills.length).toBeGreaterThan(card.skills.length);
+    });
+
+    it("a required extension is required of every operation, and named in the answer when it is there", async () => {
+      const uri = "https://example.com/ext/v1";
+      const client = createClient({ agent: "conformance", fetch: serveWith({ requiredExtensions: [uri] }) });
+      const operations = [
+        ["SendMessage", { message: toMessage("hello") }],
+        ["SendStreamingMessage", { message: toMessage("hello") }],
+        ["GetTask", { id: MISSING }],
+        ["ListTasks", {}],
+        ["CancelTask", { id: MISSING }],
+        ["SubscribeToTask", { id: MISSING }],
+        ["GetExtendedAgentCard", {}],
+      ] as const;
+      for (const [name, params] of operations) {
+        expect(await reason(client, name, params), name).toBe("EXTENSION_SUPPORT_REQUIRED");
+      }
+      const headers = { "a2a-extensions": `urn:other , ${uri},${uri}` };
+      const response = await request(binding, client, "ListTasks", {}, headers);
+      expect(response.headers.get("a2a-extensions")).toBe(uri);
+      expect(await toOutcome(binding, response)).toMatchObject({ result: { totalSize: 0 } });
+    });
+  });
+
+  describe("errors (§5.4)", () => {
+    it("carry ErrorInfo of the specification's domain, with texts for metadata", async () => {
+      const client = newClient();
+      const { id } = await client.sendForTask("hello");
+      const failures = [
+        await ask(client, "GetTask", { id: MISSING }),
+        await ask(client, "CancelTask", { id }),
+        await ask(client, "SubscribeToTask", { id }),
+        await ask(client, "ListTaskPushNotificationConfigs", { taskId: id }),
+        await ask(client, "ListTasks", { pageSize: 0 }),
+        await ask(client, "ListTasks", {}, { "a2a-version": "7.0" }),
+      ];
+      const reasons = failures.map((failure) => ("reason" in failure ? failure.reason : "none"));
+      expect(reasons).toEqual([
+        "TASK_NOT_FOUND",
+        "TASK_NOT_CANCELABLE",
+        "UNSUPPORTED_OPERATION",
+        "PUSH_NOTIFICATION_NOT_SUPPORTED",
+        "INVALID_PARAMS",
+        "VERSION_NOT_SUPPORTED",
+      ]);
+      for (const failure of failures) {
+        if (!("details" in failure)) throw new Error("no failure");
+        for (const detail of failure.details)
+          expect(detail["@type"]).toMatch(/^type\.googleapis\.com\/google\.rpc\./);
+        const info = failure.details.find((detail) => detail.reason !== undefined);
+        expect(info?.domain).toBe("a2a-protocol.org");
+        for (const text of Object.values(info?.metadata ?? {})) expect(text).toBeTypeOf("string");
+      }
+    });
+
+    it("have the code and the status of their table", async () => {
+      const client = newClient();
+      const { id } = await client.sendForTask("hello");
+      const table: [Outcome, number, number][] = [
+        [await ask(client, "GetTask", { id: MISSING }), -32001, 404],
+        [await ask(client, "CancelTask", { id }), -32002, 400],
+        [await ask(client, "ListTaskPushNotificationConfigs", { taskId: id }), -32003, 400],
+        [await ask(client, "SubscribeToTask", { id }), -32004, 400],
+        [await ask(client, "ListTasks", {}, { "a2a-version": "7.0" }), -32009, 400],
+        [await ask(client, "ListTasks", { pageSize: 0 }), -32602, 400],
+      ];
+      for (const [outcome, rpc, http] of table) {
+        const expected = binding === "JSON-RPC" ? { code: rpc, status: 200 } : { code: http, status: http };
+        expect(outcome).toMatchObject(expected);
+      }
+    });
+  });
+});
+
+describe("one task over both bindings", () => {
+  it("is the same task, field by field", async () => {
+    const client = newClient();
+    for (const says of ["hello", "input", "throw", "stream:3:0"]) {
+      const { id } = await client.sendForTask(says);
+      const [one, two] = await Promise.all(
+        BINDINGS.map((binding) => call(binding, client, "GetTask", { id })),
+      );
+      expect(one).toEqual(two);
+    }
+    const params = { pageSize: "2", includeArtifacts: "true" };
+    const list = await (await client.request(`/tasks?${new URLSearchParams(params)}`)).json();
+    expect(list).toEqual(await client.list({ pageSize: 2, includeArtifacts: true }));
+  });
+
+  it("can be begun over one, followed over the other, and canceled over the first", async () => {
+    const client = newClient();
+    const { id } = await client.start("slow:60000");
+    const stream = await open("HTTP+JSON", client, "SubscribeToTask", { id });
+    await stream.next();
+    await client.cancel(id);
+    expect((await stream.rest()).map(({ event }) => kindOf(event)).at(-1)).toBe("TASK_STATE_CANCELED");
+  });
+});
+
+describe("a card (§4.4.1)", () => {
+  // Kits validate it with additionalProperties: false.
+  const known = {
+    card: [
+      "name",
+      "description",
+      "supportedInterfaces",
+      "provider",
+      "version",
+      "documentationUrl",
+      "capabilities",
+      "securitySchemes",
+      "securityRequirements",
+      "defaultInputModes",
+      "defaultOutputModes",
+      "skills",
+      "signatures",
+      "iconUrl",
+    ],
+    interface: ["url", "protocolBinding", "tenant", "protocolVersion"],
+    capabilities: ["streaming", "pushNotifications", "extensions", "extendedAgentCard"],
+    skill: [
+      "id",
+      "name",
+      "description",
+      "tags",
+      "examples",
+      "inputModes",
+      "outputModes",
+      "securityRequirements",
+    ],
+  };
+  type Card = {
+    [member: string]: unknown;
+    supportedInterfaces: Record<string, string>[];
+    capabilities: object;
+    skills: Record<string, unknown>[];
+  };
+
+  it.each(["echo", "long-running", "enterprise", "interview", "conformance"])(
+    "of %s holds what is required, nothing of 0.3, and addresses that answer",
+    async (agent) => {
+      for (const fetch of [undefined, serveWith({ authMode: "api-key" })]) {
+        const client = createClient({ agent, ...(fetch && { fetch }) });
+        const card = await (await client.request("/.well-known/agent-card.json")).json<Card>();
+        expect(Object.keys(card).filter((name) => !known.card.includes(name))).toEqual([]);
+        for (const name of ["name", "description", "version"]) expect(card[name], name).toMatch(/./);
+        for (const name of ["supportedInterfaces", "defaultInputModes", "defaultOutputModes", "skills"]) {
+          expect(card[name], name).not.toHaveLength(0);
+        }
+        expect(Object.keys(card.capabilities).filter((name) => !known.capabilities.includes(name))).toEqual(
+          [],
+        );
+        for (const skill of card.skills) {
+          expect(Object.keys(skill).filter((name) => !known.skill.includes(name))).toEqual([]);
+          for (const name of ["id", "name", "description"]) expect(skill[name], name).toMatch(/./);
+          expect(skill.tags).not.toHaveLength(0);
+        }
+        expect(card.supportedInterfaces.map((one) => one.protocolBinding)).toEqual(["JSONRPC", "HTTP+JSON"]);
+        for (const one of card.supportedInterfaces) {
+          expect(Object.keys(one).filter((name) => !known.interface.includes(name))).toEqual([]);
+          expect(one.protocolVersion).toBe("1.0");
+          expect(one.url).toMatch(/^https:\/\/agents\.test/);
+        }
+      }
+    },
+  );
+
+  it("says how to authenticate where that is needed, and only there (§4.5)", async () => {
+    const open = await (await createClient().request("/.well-known/agent-card.json")).json<Card>();
+    expect(open).not.toHaveProperty("securitySchemes");
+    expect(open).not.toHaveProperty("securityRequirements");
+    const closed = createClient({ fetch: serveWith({ authMode: "api-key" }) });
+    const card = await (await closed.request("/.well-known/agent-card.json")).json<Card>();
+    const schemes = Object.keys(card.securitySchemes as object);
+    expect(schemes.length).toBeGreaterThan(0);
+    for (const requirement of card.securityRequirements as { schemes: object }[]) {
+      for (const name of Object.keys(requirement.schemes)) expect(schemes).toContain(name);
+    }
+  });
+});
