@@ -167,7 +167,7 @@ export class Store {
     return this.#storage.sql.exec("INSERT OR IGNORE INTO reports VALUES (?, ?)", task, key).rowsWritten > 0;
   }
 
-  /** Deletes at most `limit` tasks that ended before `before` (ms), and keys and memories as old. */
+  /** Deletes at most `limit` tasks that ended before `before` (ms), and keys and memories that nothing needs any more. */
   trim(before: number, now: number, limit: number): number {
     return this.write(() => {
       const expired = this.records.expired(before, limit);
@@ -177,7 +177,11 @@ export class Store {
         this.records.delete(record);
       }
       this.#storage.sql.exec("DELETE FROM idempotency WHERE expires_at <= ?", now);
-      this.#storage.sql.exec("DELETE FROM memory WHERE used_at < ?", before);
+      this.#storage.sql.exec(
+        `DELETE FROM memory WHERE used_at < ? AND NOT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_by_context
+           WHERE tasks.agent = memory.agent AND tasks.context_id = memory.context_id)`,
+        before,
+      );
       return expired.length;
     });
   }

@@ -46,6 +46,8 @@ export function openSubscription(source: Source, seq: number, first = ""): Subsc
 
   const lines = new ReadableStream({
     type: "bytes",
+    // The runtime reads in pieces of this size; its default of 4 KB makes a long replay slow.
+    autoAllocateChunkSize: 16_384,
     async pull(controller) {
       while (open) {
         const entries = source.read(cursor, PAGE_UNITS);

@@ -133,6 +133,9 @@ export class Turn {
   /** Ends the turn from outside: canceled by its caller, or failed by the watchdog. */
   stop(state: "TASK_STATE_CANCELED" | "TASK_STATE_FAILED", reason?: string): void {
     if (this.#over) return;
+    this.#putLeftovers();
+    // One of them may have been too much, and ended it.
+    if (this.#over) return;
     const message = reason === undefined ? undefined : this.#agentMessage(reason);
     const emission: Emission = { kind: "status", state, ...(message && { message }) };
     const step = apply(this.#record, emission, this.#host.now());
@@ -202,8 +205,13 @@ export class Turn {
       this.#record = record;
       this.#pending.push(entry);
     }
-    if (isEnding(seen.emission)) for (const whole of this.#earlier.takeLeftovers()) this.#put(whole);
+    if (isEnding(seen.emission)) this.#putLeftovers();
     this.#put(seen.emission);
+  }
+
+  /** What subscribers have seen of an earlier run and this one has not said again is put right before the end. */
+  #putLeftovers(): void {
+    for (const whole of this.#earlier?.takeLeftovers() ?? []) this.#put(whole);
   }
 
   #put(emission: Emission): void {

@@ -1,7 +1,7 @@
 // Agents that do what agents should not. Each ends in a failed task with a clear message, or it simply works; the
 // client never sees an internal of it, and the home goes on answering for other tasks.
 
-import { runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import type { QuickTask } from "../../src/agents/agent.ts";
 import { createClient, eventually, homeOf, textOf } from "../support/client.ts";
@@ -209,6 +209,22 @@ describe("an agent that does not wait", () => {
     expect(await (await client.subscribe(task.id, "0")).rest()).toHaveLength(1);
   });
 
+  it("emits 10,000 times after its end, which the log says once", async () => {
+    const log = vi.spyOn(console, "warn");
+    const over = Promise.withResolvers<void>();
+    const says = act("floods", async (task) => {
+      await task.complete();
+      for (let i = 0; i < 10_000; i++) await task.working(`${i}`);
+      over.resolve();
+    });
+    const { client, task } = await outcome(says);
+    await over.promise;
+    const about = log.mock.calls.filter((args) => JSON.stringify(args).includes(task.id));
+    expect(about).toHaveLength(1);
+    log.mockRestore();
+    expect(await client.get(task.id)).toEqual(task);
+  });
+
   it("emits when its run has returned, and nothing of it is kept", async () => {
     const late = Promise.withResolvers<void>();
     const says = act("leaves something running", async (task) => {
@@ -283,5 +299,20 @@ describe("an agent that awaits for ever", () => {
     expect(quick.status.state).toBe("TASK_STATE_COMPLETED");
     expect((await client.list()).totalSize).toBe(21);
     for (const { id } of hanging) expect((await client.cancel(id)).status.state).toBe("TASK_STATE_CANCELED");
+  });
+
+  it("does not keep its object in memory once its turn has been ended", { timeout: 15_000 }, async () => {
+    const client = createClient({ agent: "stage" });
+    const hangs = act("hangs for good", async (task) => {
+      await task.working();
+      await forever;
+    });
+    const [failed, canceled] = [await client.start(hangs), await client.start(hangs)];
+    await client.cancel(canceled.id);
+    advance(601_000);
+    await ring(client.owner);
+    expect((await client.get(failed.id)).status.state).toBe("TASK_STATE_FAILED");
+    const evicted = evictDurableObject(homeOf(client.owner)).then(() => true);
+    expect(await Promise.race([evicted, scheduler.wait(10_000)])).toBe(true);
   });
 });
