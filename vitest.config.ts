@@ -1,7 +1,13 @@
 // The tests run in workerd, with the real bindings of wrangler.toml.
 
+import { readdirSync, readFileSync } from "node:fs";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+
+/** Every file of src by its path there, for the tests that read the code. Vite's own glob would be cached. */
+const sources = readdirSync("src", { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => [path.replaceAll("\\", "/"), readFileSync(`src/${path}`, "utf8")]);
 
 export default defineConfig({
   plugins: [
@@ -10,6 +16,8 @@ export default defineConfig({
       miniflare: {
         bindings: {
           TEST_MIGRATIONS: await readD1Migrations("./migrations"),
+          TEST_SOURCES: Object.fromEntries(sources),
+          TEST_WRANGLER_TOML: readFileSync("wrangler.toml", "utf8"),
           // A durable job of six steps takes a fraction of a second, and is looked after every second.
           STEP_MILLISECONDS: "20",
           JOB_WATCH_SECONDS: "1",

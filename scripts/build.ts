@@ -5,12 +5,15 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readdir, readFile, rename, rm } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Refusal } from "./command.ts";
 import { root, wrangler } from "./project.ts";
 
 const builds = join(root, "dist");
+
+/** A build may be in use by a server that started before the sources changed. */
+const KEEP_MS = 86_400_000;
 
 /** Builds the Worker where its sources have changed, and returns the folder that holds `index.js`. */
 export async function buildWorker(): Promise<string> {
@@ -21,11 +24,7 @@ export async function buildWorker(): Promise<string> {
   const { code, output } = await wrangler(["deploy", "--dry-run", "--env=", "--outdir", draft], "collect");
   if (code !== 0) throw new Refusal(`The Worker does not build:\n${output.trim()}`);
   await place(draft, folder);
-  for (const other of await readdir(builds)) {
-    if (other.startsWith("worker-") && other !== name && !other.endsWith(".tmp")) {
-      await rm(join(builds, other), { recursive: true, force: true });
-    }
-  }
+  await removeOld();
   return folder;
 }
 
@@ -36,6 +35,17 @@ async function place(draft: string, folder: string): Promise<void> {
     if (!existsSync(folder)) throw error;
     // Another process was faster, with the same sources.
     await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** Removes builds, and drafts of builds that were killed, which nobody can be using any more. */
+async function removeOld(): Promise<void> {
+  for (const name of await readdir(builds)) {
+    if (!name.startsWith("worker-")) continue;
+    const folder = join(builds, name);
+    // Gone already: another process has moved or removed it.
+    const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > KEEP_MS) await rm(folder, { recursive: true, force: true });
   }
 }
 

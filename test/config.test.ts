@@ -5,7 +5,16 @@ import { env } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createRegistry } from "../src/agents/registry.ts";
 import { loadConfig } from "../src/config.ts";
-import wranglerToml from "../wrangler.toml?raw";
+
+declare global {
+  namespace Cloudflare {
+    interface Env {
+      TEST_WRANGLER_TOML: string;
+    }
+  }
+}
+
+const wranglerToml = env.TEST_WRANGLER_TOML;
 
 /** The vars under a heading of wrangler.toml. They are plain strings, one a line. */
 function varsOf(heading: string): Record<string, string> {

@@ -238,8 +238,9 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
       const record = this.#store.get(id);
       if (!record || isTerminal(record.state)) return record;
       if (isInterrupted(record.state) && record.answered >= input) return record;
-      for (const { seq, ref, status } of this.#store.journal.statuses(id, cursor)) {
-        cursor = seq;
+      const news = record.statusSeq > cursor ? this.#store.journal.statuses(id, cursor) : [];
+      cursor = record.seq;
+      for (const { seq, ref, status } of news) {
         if (ref !== undefined && Number(ref) >= input) taken = true;
         if (!taken || !isInterrupted(status.state)) continue;
         return { ...record, seq, state: status.state, statusSeq: seq };

@@ -77,15 +77,19 @@ export class Jobs {
     this.#options.waitUntil(this.drive(task));
   }
 
-  /** A message has come while the turn runs. If it waits for one, the task works again, and the answer is true. */
+  /** A message has come while the turn runs. Whether the turn takes it now, since it waits for one: the task works again. */
   resume(record: TaskRecord): boolean {
     const { store, now } = this.#options;
-    const step = isInterrupted(record.state) ? take(record, record.inputs, now()) : undefined;
-    // The job takes it itself, when it looks.
+    // The one it will take: an older one may be waiting.
+    const next = isInterrupted(record.state)
+      ? store.journal.nextMessage(record.id, record.answered)
+      : undefined;
+    const step = next && take(record, next.seq, now());
+    // The job says itself that it has taken it, when it looks.
     const after = step && { ...step.record, answered: record.answered };
     if (step && after) store.save({ before: record, after, entries: [step.entry] });
     this.notify(record.id);
-    return step !== undefined;
+    return next?.seq === record.inputs;
   }
 
   #schedule(task: string): void {

@@ -59,12 +59,15 @@ export class Journal {
     task: string,
     afterSeq: number,
   ): { seq: number; ref: string | undefined; status: Task["status"] }[] {
-    return this.read(task, afterSeq)
-      .filter(({ kind }) => kind === "status")
-      .map(({ seq, ref, body }) => {
-        const { statusUpdate } = JSON.parse(body) as { statusUpdate: TaskStatusUpdateEvent };
-        return { seq, ref, status: statusUpdate.status };
-      });
+    const cursor = this.#sql.exec<Row>(
+      "SELECT seq, kind, body, ref FROM journal WHERE task = ? AND seq > ? AND kind = 'status' ORDER BY seq, piece",
+      task,
+      afterSeq,
+    );
+    return collect(cursor, Number.POSITIVE_INFINITY).map(({ seq, ref, body }) => {
+      const { statusUpdate } = JSON.parse(body) as { statusUpdate: TaskStatusUpdateEvent };
+      return { seq, ref, status: statusUpdate.status };
+    });
   }
 
   /** The row of the follow-up that the call `command` brought. */

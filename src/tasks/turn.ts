@@ -81,6 +81,7 @@ export class Turn {
   readonly #memory: MemoryChanges = new Map();
   #ordinal = 0;
   #gathering = false;
+  readonly #ended = Promise.withResolvers<void>();
   #over = false;
   #warned = false;
 
@@ -101,6 +102,11 @@ export class Turn {
 
   get taskId(): string {
     return this.#record.id;
+  }
+
+  /** Resolves when the turn is over, whatever its agent still does. */
+  get over(): Promise<void> {
+    return this.#ended.promise;
   }
 
   /** Settles with the agent's first act. */
@@ -175,6 +181,7 @@ export class Turn {
       this.#over = true;
       this.#outcome.reject(error);
       this.#abort.abort();
+      this.#ended.resolve();
       this.#host.broken(this);
       throw error;
     }
@@ -235,6 +242,7 @@ export class Turn {
     this.#pending.push(entry);
     this.#over = true;
     this.flush();
+    this.#ended.resolve();
     this.#host.ended(this);
   }
 
@@ -325,6 +333,7 @@ export class Turn {
       this.#host.saveMemory(this.#agent.name, this.#record.contextId, this.#memory);
     }
     this.#outcome.resolve({ kind: "message", message });
+    this.#ended.resolve();
     this.#host.ended(this);
   }
 

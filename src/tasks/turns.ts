@@ -79,7 +79,8 @@ export class Turns {
     const turn = new Turn({ ...start, host: this.#host });
     this.#live.set(turn.taskId, turn);
     if (materialise) turn.materialise();
-    this.#options.waitUntil(turn.run());
+    // An agent that never returns must not keep the object in memory once its turn is over.
+    this.#options.waitUntil(Promise.race([turn.run(), turn.over]));
     void this.#watchSoon(turn);
     return turn;
   }

@@ -1,7 +1,7 @@
 // Durable turns that are interrupted from outside: canceled, their home evicted or aborted, their instance killed
 // under them, or never created at first.
 
-import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects, env, evictDurableObject, introspectWorkflow } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Task } from "../../src/protocol/task.ts";
 import { createClient, eventually, homeOf, kindOf, textOf } from "../support/client.ts";
@@ -157,6 +157,23 @@ describe("an instance that stops before its end", () => {
     expect(task.status.state).toBe("TASK_STATE_FAILED");
     expect(textOf(task.status.message)).toBe("The job of this task stopped 3 times before its end.");
     expect((task.history ?? []).map(textOf)).toEqual(["go", "Going to sleep", textOf(task.status.message)]);
+  });
+
+  it("by an error of the platform is replaced as well, and three errors fail the task", {
+    timeout: 30_000,
+  }, async () => {
+    await using workflow = await introspectWorkflow(env.JOBS);
+    await workflow.modifyAll(async (instance) => {
+      await instance.disableRetryDelays();
+      // The second report of each instance never arrives, however often it is tried.
+      await instance.mockStepError({ name: "report 3" }, new Error("the network is down"));
+    });
+    const client = createClient({ agent: "long-running" });
+    const task = await client.sendForTask("a job of 5 steps");
+    expect(task.status.state).toBe("TASK_STATE_FAILED");
+    expect(textOf(task.status.message)).toBe("The job of this task stopped 3 times before its end.");
+    expect(progressOf(task)).toEqual([]);
+    expect(await workflow.get()).toHaveLength(3);
   });
 
   it("asks the same question no second time, and takes the answer given to the first", {

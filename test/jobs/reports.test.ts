@@ -180,6 +180,47 @@ describe("what a turn is told", () => {
   });
 });
 
+describe("a message for a job that asks", () => {
+  const ask = (key: string): JobReport => ({
+    key,
+    emission: { kind: "status", state: "TASK_STATE_INPUT_REQUIRED" },
+    ending: false,
+  });
+
+  it("waits for its own turn to be read: its sender is not answered by the question before (§3.2.2)", async () => {
+    const { client, id, job, home } = await startSilently();
+    const start = await home.jobStart(id, job);
+    const later = { configuration: { returnImmediately: true } };
+    await client.send({ says: "Rome", taskId: id }, later);
+    await home.jobReport(id, job, ask("question 1"));
+    let answered = false;
+    const blocking = client.sendForTask({ says: "Monday", taskId: id }).finally(() => {
+      answered = true;
+    });
+    const streaming = await client.sendStream({ says: "at nine", taskId: id });
+    await eventually(async () => (await textsOf(client, id)).includes("at nine"));
+
+    let seen = start?.turnInput ?? 0;
+    for (const [question, text] of [
+      ["question 2", "Rome"],
+      ["question 3", "Monday"],
+    ] as const) {
+      const { seq } = await home.jobAnswer(id, job, seen);
+      expect(textOf((await home.jobMessage(id, job, seq)) ?? undefined)).toBe(text);
+      seen = seq;
+      expect(answered).toBe(false);
+      await home.jobReport(id, job, ask(question));
+      if (text === "Rome") await scheduler.wait(50);
+    }
+    expect((await blocking).status.state).toBe("TASK_STATE_INPUT_REQUIRED");
+    const { seq } = await home.jobAnswer(id, job, seen);
+    expect(textOf((await home.jobMessage(id, job, seq)) ?? undefined)).toBe("at nine");
+    await home.jobReport(id, job, end("end", "TASK_STATE_COMPLETED"));
+    const kinds = (await streaming.rest()).map(({ event }) => kindOf(event));
+    expect(kinds.at(-1)).toBe("TASK_STATE_COMPLETED");
+  });
+});
+
 describe("an instance for a task that is not there", () => {
   it("ends by itself, and makes no home", async () => {
     const home = env.HOMES.idFromName("open::nobody-has-this-name/0").toString();

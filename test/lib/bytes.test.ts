@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { fromBase64Url, sha256, toBase64Url, toHex, utf8Length } from "../../src/lib/bytes.ts";
+import {
+  fromBase64Url,
+  joinJson,
+  sha256,
+  toBase64Url,
+  toHex,
+  toJsonBytes,
+  utf8Length,
+} from "../../src/lib/bytes.ts";
 
 const texts = [
   "",
@@ -45,6 +53,23 @@ describe("utf8Length", () => {
     ["\ud83d", 3],
   ])("of %j is %i", (text, length) => {
     expect(utf8Length(text)).toBe(length);
+  });
+});
+
+describe("JSON as bytes", () => {
+  const read = (bytes: Uint8Array) =>
+    JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+
+  it("is that of JSON.stringify in UTF-8", () => {
+    const value = { text: "世\u{1F600}", half: "\ud83d", deep: [1, null, { a: true }] };
+    expect(read(toJsonBytes(value))).toEqual(value);
+    expect(new TextDecoder().decode(toJsonBytes("é"))).toBe('"é"');
+  });
+
+  it.each([0, 1, 2, 100])("joins %i values into one text", (count) => {
+    const values = Array.from({ length: count }, (_, index) => ({ index, text: "é".repeat(index) }));
+    const joined = joinJson('{"values":[', values.map(toJsonBytes), '],"ü":1}');
+    expect(read(joined)).toEqual({ values, ü: 1 });
   });
 });
 

@@ -43,8 +43,11 @@ const timeOf = (task: Task) => Date.parse(task.status.timestamp ?? "");
 const newestFirst = (a: Task, b: Task) => timeOf(b) - timeOf(a) || (a.id < b.id ? 1 : -1);
 const shardsOf = (tasks: Sent[]) => new Set(tasks.map((task) => task.id.split("-")[0]));
 
-// The agent that is asked to throw is logged, as it should be.
-beforeEach(() => void vi.spyOn(console, "error").mockImplementation(() => {}));
+// Agents that throw and turns that run again are logged, as they should be.
+beforeEach(() => {
+  for (const level of ["error", "info", "log"] as const)
+    vi.spyOn(console, level).mockImplementation(() => {});
+});
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
@@ -271,6 +274,33 @@ describe("the view of a listed task", () => {
     expect(idsOf(found)).toEqual(made);
     for (const task of found.flatMap((page) => page.tasks)) {
       expect(task.artifacts?.[0]?.parts[0]?.text).toHaveLength(text.length + 1 + "echo: ".length);
+    }
+  });
+});
+
+describe("pages of large tasks over three shards", () => {
+  it("are cut where they must be, and together hold every task once and in order", {
+    timeout: 60_000,
+  }, async () => {
+    const on = createOperations({ settings: { homeShards: 3 } });
+    const made: Task[] = [];
+    // Large and small in every shard, so that one shard is cut before the others are.
+    for (let i = 0; i < 18; i++) {
+      const text = i % 3 === 0 ? `${i} ${"x".repeat(3_000_000)}` : `${i}`;
+      const { id } = await send(on, text);
+      made.push(await on.value<Task>("GetTask", { id, historyLength: 0 }));
+    }
+    made.sort(newestFirst);
+    for (const pageSize of [4, 100]) {
+      const found = await pages(on, { includeArtifacts: true, pageSize });
+      expect(idsOf(found)).toEqual(made.map((task) => task.id));
+      expect(found.every((page) => page.totalSize === 18 && page.tasks.length > 0)).toBe(true);
+      for (const task of found.flatMap((page) => page.tasks)) {
+        const whole = made.find(({ id }) => id === task.id);
+        expect(task.artifacts?.[0]?.parts[0]?.text?.length).toBe(
+          whole?.artifacts?.[0]?.parts[0]?.text?.length,
+        );
+      }
     }
   });
 });

@@ -37,17 +37,19 @@ export function query<T extends Record<string, SqlStorageValue>>(
   );
 }
 
-export type Writes = {
+export type Costs = {
   /** Rows written by SQL since the counting began, index rows included. */
   rows: number;
+  /** Rows that SQL has looked at. */
+  rowsRead: number;
   /** Outermost calls of transactionSync. */
   transactions: number;
   /** How often the alarm was set. */
   alarms: number;
 };
 
-/** Counts the writes of an owner's home from now on, as long as its object lives. */
-export async function countWrites(owner: string): Promise<() => Promise<Writes>> {
+/** Counts what an owner's home costs from now on, as long as its object lives. */
+export async function countCosts(owner: string): Promise<() => Promise<Costs>> {
   const home = homeOf(owner);
   const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
   let [transactions, alarms, depth] = [0, 0, 0];
@@ -85,6 +87,7 @@ export async function countWrites(owner: string): Promise<() => Promise<Writes>>
   return () =>
     runInDurableObject(home, () => ({
       rows: cursors.reduce((sum, cursor) => sum + cursor.rowsWritten, 0),
+      rowsRead: cursors.reduce((sum, cursor) => sum + cursor.rowsRead, 0),
       transactions,
       alarms,
     }));

@@ -3,8 +3,8 @@
 
 import { env, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { createClient, eventually, homeOf, newOwner } from "../support/client.ts";
-import { countWrites, query } from "../support/home.ts";
+import { type Client, createClient, eventually, homeOf, newOwner } from "../support/client.ts";
+import { countCosts, query } from "../support/home.ts";
 
 vi.resetModules();
 const { default: worker } = await import("../../src/index.ts");
@@ -42,10 +42,10 @@ async function warm(agent?: string) {
   await client.sendForTask("first");
   const waiting = "SELECT 1 FROM due WHERE kind = 'register'";
   await eventually(async () => (await query(client.owner, waiting)).length === 0);
-  const writes = await countWrites(client.owner);
+  const costs = await countCosts(client.owner);
   calls.length = 0;
   d1.mockClear();
-  return { client, writes };
+  return { client, costs };
 }
 
 beforeEach(() => {
@@ -54,43 +54,43 @@ beforeEach(() => {
 
 describe("a completed echo SendMessage", () => {
   it("costs one object request, no D1 query, one transaction and 7 rows with their index rows", async () => {
-    const { client, writes } = await warm();
+    const { client, costs } = await warm();
     const task = await client.sendForTask("hello");
     expect(task.status.state).toBe("TASK_STATE_COMPLETED");
     expect(calls).toEqual(["send"]);
     expect(d1).not.toHaveBeenCalled();
     // The task with three list indexes, and a message, an artifact and a status in the journal.
-    expect(await writes()).toEqual({ rows: 7, transactions: 1, alarms: 0 });
+    expect(await costs()).toMatchObject({ rows: 7, transactions: 1, alarms: 0 });
   });
 
   it("costs no more when a hundred come at once, in as many transactions as requests", async () => {
-    const { client, writes } = await warm();
+    const { client, costs } = await warm();
     await Promise.all(Array.from({ length: 100 }, (_, i) => client.sendForTask(`hello ${i}`)));
     expect(calls).toHaveLength(100);
     expect(d1).not.toHaveBeenCalled();
-    expect(await writes()).toEqual({ rows: 700, transactions: 100, alarms: 0 });
+    expect(await costs()).toMatchObject({ rows: 700, transactions: 100, alarms: 0 });
   });
 
   it("is as cheap when streamed", async () => {
-    const { client, writes } = await warm();
+    const { client, costs } = await warm();
     const stream = await client.sendStream("hello");
     expect(await stream.rest()).toHaveLength(3);
     expect(calls).toEqual(["stream"]);
-    expect(await writes()).toEqual({ rows: 7, transactions: 1, alarms: 0 });
+    expect(await costs()).toMatchObject({ rows: 7, transactions: 1, alarms: 0 });
   });
 
   it("costs one row more with an Idempotency-Key", async () => {
-    const { client, writes } = await warm();
+    const { client, costs } = await warm();
     await client.sendForTask("hello", { headers: { "idempotency-key": "key-1" } });
-    expect((await writes()).rows).toBe(8);
+    expect((await costs()).rows).toBe(8);
   });
 });
 
 describe("reads", () => {
   it("write nothing: GetTask, ListTasks, SubscribeToTask, and what they refuse", async () => {
-    const { client, writes } = await warm("conformance");
+    const { client, costs } = await warm("conformance");
     const { id } = await client.sendForTask("input");
-    const before = await writes();
+    const { rowsRead: _, ...before } = await costs();
     calls.length = 0;
     await client.get(id);
     await client.list({ includeArtifacts: true });
@@ -101,7 +101,7 @@ describe("reads", () => {
     await client.error("CancelTask", { id: "0-unknown" });
     expect(calls).toEqual(["get", "list", "subscribe", "get", "cancel"]);
     expect(d1).not.toHaveBeenCalled();
-    expect(await writes()).toEqual(before);
+    expect(await costs()).toMatchObject(before);
   });
 
   it("make no database for an owner who has never written", async () => {
@@ -131,20 +131,55 @@ describe("reads", () => {
   });
 });
 
+describe("a task of many chunks, each written by itself", () => {
+  const CHUNKS = 300;
+
+  it.each([
+    ["a sender who waits for its end", (client: Client, says: string) => client.sendForTask(says)],
+    ["a stream", async (client: Client, says: string) => (await client.sendStream(says)).rest()],
+  ])("costs %s a few rows read for each of them, not all of them each time", async (_, follow) => {
+    const { client, costs } = await warm("conformance");
+    const before = (await costs()).rowsRead;
+    await follow(client, `stream:${CHUNKS}:1`);
+    expect((await costs()).rowsRead - before).toBeLessThan(CHUNKS * 20);
+  });
+});
+
+describe("a home of many tasks", () => {
+  it("reads no more rows for a message, a task and a page than a home of few", {
+    timeout: 20_000,
+  }, async () => {
+    const { client, costs } = await warm();
+    const measure = async () => {
+      const before = (await costs()).rowsRead;
+      const { id } = await client.sendForTask("hello");
+      await client.get(id);
+      await client.list({ pageSize: 10 });
+      await client.list({ pageSize: 10, status: "TASK_STATE_COMPLETED" });
+      return (await costs()).rowsRead - before;
+    };
+    await Promise.all(Array.from({ length: 20 }, () => client.send("one of few")));
+    await measure();
+    const few = await measure();
+    await Promise.all(Array.from({ length: 300 }, () => client.send("one of many")));
+    expect(await measure()).toBe(few);
+  });
+});
+
 describe("the counting of these tests", () => {
   it("counts index rows and outermost transactions", async () => {
     const owner = newOwner();
-    const writes = await countWrites(owner);
+    const costs = await countCosts(owner);
     await runInDurableObject(homeOf(owner), (_, { storage }) => {
       storage.sql.exec("CREATE TABLE counted (a TEXT PRIMARY KEY, b TEXT) WITHOUT ROWID");
       storage.sql.exec("CREATE INDEX counted_by_b ON counted (b)");
     });
-    const { rows } = await writes();
+    const { rows } = await costs();
     await runInDurableObject(homeOf(owner), (_, { storage }) => {
       storage.transactionSync(() =>
         storage.transactionSync(() => storage.sql.exec("INSERT INTO counted VALUES (1, 2)")),
       );
     });
-    expect(await writes()).toEqual({ rows: rows + 2, transactions: 1, alarms: 0 });
+    expect(await costs()).toMatchObject({ rows: rows + 2, transactions: 1, alarms: 0 });
   });
 });

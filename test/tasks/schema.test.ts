@@ -4,7 +4,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { migrate, schemaVersion } from "../../src/tasks/schema.ts";
 import { createClient, homeOf, newOwner } from "../support/client.ts";
-import { countWrites, crash, query } from "../support/home.ts";
+import { countCosts, crash, query } from "../support/home.ts";
 
 const SCHEMA =
   "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\' ORDER BY name";
@@ -12,10 +12,10 @@ const SCHEMA =
 describe("the schema of a home", () => {
   it("has version 0 before it is made, and asking writes nothing", async () => {
     const owner = newOwner();
-    const writes = await countWrites(owner);
+    const costs = await countCosts(owner);
     const version = await runInDurableObject(homeOf(owner), (_, { storage }) => schemaVersion(storage.sql));
     expect(version).toBe(0);
-    expect((await writes()).rows).toBe(0);
+    expect((await costs()).rows).toBe(0);
     expect(await query(owner, SCHEMA)).toEqual([]);
   });
 
@@ -24,13 +24,13 @@ describe("the schema of a home", () => {
     await runInDurableObject(homeOf(owner), (_, { storage }) => migrate(storage));
     const before = await query(owner, SCHEMA);
     expect(before.map(({ name }) => name)).toContain("tasks");
-    const writes = await countWrites(owner);
+    const costs = await countCosts(owner);
     const version = await runInDurableObject(homeOf(owner), (_, { storage }) => {
       migrate(storage);
       return schemaVersion(storage.sql);
     });
     expect(version).toBeGreaterThan(0);
-    expect((await writes()).rows).toBe(0);
+    expect((await costs()).rows).toBe(0);
     expect(await query(owner, SCHEMA)).toEqual(before);
   });
 
