@@ -29,6 +29,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     setupFiles: ["./test/support/migrate.ts"],
     exclude: ["test/process/**"],
+    // Durable jobs wait for the platform's own clocks, and a busy machine makes everything slower.
+    testTimeout: 20_000,
     coverage: {
       provider: "istanbul",
       include: ["src/**/*.ts"],

@@ -281,11 +281,9 @@ describe.each(BINDINGS)("over %s", (binding: Binding) => {
       expect((await sendForTask(newClient(), toMessage(says), waiting)).status.state).toBe(state);
     });
 
-    it("comes back with the task under way when returnImmediately is asked for, and has no say in a Message", async () => {
+    it("comes back with the task under way when returnImmediately is asked for", async () => {
       const client = newClient();
-      const begun = Date.now();
-      const task = await sendForTask(client, toMessage("slow:2000"), { returnImmediately: true });
-      expect(Date.now() - begun).toBeLessThan(1_500);
+      const task = await sendForTask(client, toMessage("slow:60000"), { returnImmediately: true });
       expect(["TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"]).toContain(task.status.state);
       expect((await client.get(task.id)).id).toBe(task.id);
       await client.cancel(task.id);

@@ -197,8 +197,8 @@ describe("a message for a job that asks", () => {
     const blocking = client.sendForTask({ says: "Monday", taskId: id }).finally(() => {
       answered = true;
     });
+    await eventually(async () => (await textsOf(client, id)).includes("Monday"));
     const streaming = await client.sendStream({ says: "at nine", taskId: id });
-    await eventually(async () => (await textsOf(client, id)).includes("at nine"));
 
     let seen = start?.turnInput ?? 0;
     for (const [question, text] of [

@@ -332,6 +332,12 @@ describe("a home that is overloaded", () => {
 });
 
 describe("a home that fails", () => {
+  it("in another way at the second try keeps that error", async () => {
+    const errors = [broken({ retryable: true }), new Error("a bug")];
+    const { homes } = homesThrough(() => Promise.reject(errors.shift()));
+    await expect(createOperations({ homes }).run("ListTasks", {})).rejects.toThrow("a bug");
+  });
+
   it.each([{}, { retryable: false }, { retryable: "true" }, { remote: true }])(
     "for good (%j) is called once, and its error stays a bug",
     async (properties) => {

@@ -26,6 +26,11 @@ export function ring(owner: string, shard = 0): Promise<boolean> {
   return runDurableObjectAlarm(homeOf(owner, shard));
 }
 
+/** When the alarm of an owner's home rings, in ms; null: it is not set. */
+export function alarmOf(owner: string): Promise<number | null> {
+  return runInDurableObject(homeOf(owner), (_, { storage }) => storage.getAlarm());
+}
+
 /** Rows of a query on a home's database. */
 export function query<T extends Record<string, SqlStorageValue>>(
   owner: string,

@@ -3,6 +3,7 @@
 
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
+import type { QuickTask } from "../../src/agents/agent.ts";
 import { type Client, createClient, eventually, homeOf } from "../support/client.ts";
 import { crash, query } from "../support/home.ts";
 
@@ -25,6 +26,10 @@ async function poisonable(): Promise<Client> {
   await runInDurableObject(homeOf(client.owner), (_, state) => {
     state.storage.sql.exec(
       `CREATE TRIGGER poison BEFORE INSERT ON journal WHEN NEW.kind = 'artifact' AND NEW.body LIKE '%poison%'
+       BEGIN SELECT RAISE(ABORT, 'poisoned'); END`,
+    );
+    state.storage.sql.exec(
+      `CREATE TRIGGER poisoned_memory BEFORE INSERT ON memory WHEN NEW.body LIKE '%poison%'
        BEGIN SELECT RAISE(ABORT, 'poisoned'); END`,
     );
   });
@@ -92,5 +97,20 @@ describe("a write that fails", () => {
       expect(await client.get(other.id)).toEqual(other);
       return (await client.get(id)).status.state !== "TASK_STATE_WORKING";
     });
+  });
+
+  it.each<[string, (task: QuickTask) => Promise<void>]>([
+    ["a reply", (task) => task.reply("noted")],
+    ["a task", (task) => task.complete("noted")],
+  ])("of what an agent wants remembered after %s answers its caller", async (name, end) => {
+    const client = await poisonable();
+    const says = act(`remembers poison after ${name}`, async (task) => {
+      task.memory.set("x", "poison");
+      await end(task);
+    });
+    const { error, result } = await send(client, says);
+    if (error) expect(error.code).toBe(-32603);
+    else expect(result).toMatchObject({ task: { status: { state: "TASK_STATE_FAILED" } } });
+    expect(await query(client.owner, "SELECT * FROM memory")).toEqual([]);
   });
 });

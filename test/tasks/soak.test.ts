@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { Task } from "../../src/protocol/task.ts";
 import { type Client, createClient, eventually, type Frame } from "../support/client.ts";
 import { crash, ring } from "../support/home.ts";
+import { createRandom } from "./random.ts";
 
 vi.hoisted(() => vi.resetModules());
 vi.mock("../../src/agents/registry.ts", async (original) => (await import("./stage.ts")).withStage(original));
@@ -30,16 +31,6 @@ const acts = [
   }),
   act("asks at once", (task) => task.inputRequired("More?")),
 ];
-
-function createRandom(seed: number) {
-  let state = seed;
-  return (below: number): number => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4_294_967_296) * below);
-  };
-}
 
 /** What clients were told: tasks with the ids of the messages that were acknowledged for each. */
 type Ledger = { messages: Map<string, Set<string>>; canceled: Set<string>; streams: Frame[][] };
