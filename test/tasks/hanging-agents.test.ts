@@ -34,12 +34,16 @@ describe("an agent that awaits for ever", () => {
   });
 
   it("before its first act makes a failed task too, so that its caller is answered", async () => {
-    const says = act("hangs silently", () => forever);
+    const begun = Promise.withResolvers<void>();
+    const says = act("hangs silently", () => {
+      begun.resolve();
+      return forever;
+    });
     const client = createClient({ agent: "stage" });
     await client.list();
     await client.sendForTask(act("is quick", (task) => task.complete()));
     const waiting = client.sendForTask(says);
-    await scheduler.wait(50);
+    await begun.promise;
     advance(601_000);
     await ring(client.owner);
     const task = await waiting;
@@ -48,11 +52,15 @@ describe("an agent that awaits for ever", () => {
   });
 
   it("is watched also when it is an owner's first, before anything was written", async () => {
-    const says = act("hangs as the first", () => forever);
+    const begun = Promise.withResolvers<void>();
+    const says = act("hangs as the first", () => {
+      begun.resolve();
+      return forever;
+    });
     const client = createClient({ agent: "stage" });
     const waiting = client.sendForTask(says);
-    await scheduler.wait(50);
-    expect(await alarmOf(client.owner)).not.toBeNull();
+    await begun.promise;
+    await eventually(async () => (await alarmOf(client.owner)) !== null);
     advance(601_000);
     await ring(client.owner);
     expect((await waiting).status.state).toBe("TASK_STATE_FAILED");

@@ -9,8 +9,8 @@ vi.mock("../../src/agents/registry.ts", async (original) => (await import("./sta
 const { act, runsOf } = await import("./stage.ts");
 const { default: worker } = await import("../../src/index.ts");
 
-/** What becomes of the next calls, in order: "lose" loses the answer, "leave" does not wait for it. */
-const fates: ("lose" | "leave" | Error)[] = [];
+/** What becomes of the next calls, in order: the answer is lost, or the connection when the promise says so. */
+const fates: ("lose" | Promise<void> | Error)[] = [];
 let calls = 0;
 
 const lost = () => Object.assign(new Error("Network connection lost."), { retryable: true });
@@ -27,7 +27,7 @@ function unreliable<T extends object>(stub: T): T {
         const answer = Reflect.apply(member, target, args) as Promise<unknown>;
         if (fate === undefined) return answer;
         if (fate === "lose") await answer;
-        else await Promise.race([answer, scheduler.wait(30)]);
+        else await fate;
         throw lost();
       };
     },
@@ -64,12 +64,14 @@ describe("a call whose answer is lost", () => {
 
   it("SendMessage makes one task also while its agent has not acted yet", async () => {
     const gate = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
     const says = act("thinks first", async (task) => {
+      begun.resolve();
       await gate.promise;
       await task.complete("thought");
     });
     const caller = client();
-    fates.push("leave");
+    fates.push(begun.promise);
     const sent = caller.sendForTask(says);
     await eventually(async () => calls === 2);
     gate.resolve();

@@ -155,8 +155,8 @@ describe("a quick turn whose object died", () => {
 
   it("keeps no other from running again, nor any request, when its own rows are broken", async () => {
     const client = createClient({ agent: "conformance" });
-    const broken = await client.start("slow:100");
-    const fine = await client.start("slow:100");
+    const broken = await client.start("slow:60000");
+    const fine = await client.start("slow:800");
     await eventually(async () => (await client.list({ status: "TASK_STATE_WORKING" })).totalSize === 2);
     await query(client.owner, "UPDATE journal SET body = '{' WHERE task = ? AND kind = 'message'", broken.id);
     await crash();
