@@ -30,7 +30,7 @@ import type {
 import { type Begun, type BegunTask, Inbox } from "./inbox.ts";
 import { Jobs } from "./jobs.ts";
 import { toTask } from "./journal.ts";
-import type { TaskRecord } from "./machine.ts";
+import { FIRST_ROW, type TaskRecord } from "./machine.ts";
 import { Store } from "./store.ts";
 import { openLine, openSubscription, type Source, toLine } from "./subscription.ts";
 import { Turns } from "./turns.ts";
@@ -233,7 +233,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
    */
   async #settled({ id, input, first }: BegunTask): Promise<TaskRecord | undefined> {
     let cursor = first?.seq ?? input;
-    let taken = first?.taken ?? false;
+    let taken = first?.taken ?? input === FIRST_ROW;
     for (;;) {
       const record = this.#store.get(id);
       if (!record || isTerminal(record.state)) return record;

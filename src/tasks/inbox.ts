@@ -9,7 +9,7 @@ import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
 import type { SendCommand } from "./commands.ts";
 import type { Jobs } from "./jobs.ts";
-import { newRecord, receive, type TaskRecord, take } from "./machine.ts";
+import { FIRST_ROW, newRecord, receive, type TaskRecord, take } from "./machine.ts";
 import { keyReused, type Replay, type Store } from "./store.ts";
 import type { Whole } from "./turn.ts";
 import type { Turns } from "./turns.ts";
@@ -60,7 +60,7 @@ export class Inbox {
       if (running.fingerprint !== scoped.fingerprint) return err(keyReused());
       const begun = await running.begun;
       if (!begun.ok || begun.value.kind === "message") return begun;
-      return ok(this.#fromReplay({ task: begun.value.id }));
+      return ok(this.#fromReplay({ task: begun.value.id, input: begun.value.input }));
     }
     const begun = this.#receive({ ...command, idempotency: scoped });
     this.#beginning.set(scoped.key, { fingerprint: scoped.fingerprint, begun });
@@ -73,7 +73,7 @@ export class Inbox {
 
   #fromReplay(replay: Replay): Begun {
     if ("message" in replay) return { kind: "message", message: replay.message };
-    return { kind: "task", id: replay.task, input: this.#options.store.get(replay.task)?.inputs ?? 0 };
+    return { kind: "task", id: replay.task, input: replay.input };
   }
 
   async #receive(command: SendCommand): Promise<Result<Begun, Failure>> {
@@ -98,7 +98,7 @@ export class Inbox {
   #known(id: string, command: string): Begun | undefined {
     const { store } = this.#options;
     const record = store.get(id);
-    const input = record && (id === command ? record.turnInput : store.journal.findCommand(id, command));
+    const input = record && (id === command ? FIRST_ROW : store.journal.findCommand(id, command));
     return input === undefined ? undefined : { kind: "task", id, input };
   }
 
@@ -119,7 +119,7 @@ export class Inbox {
       ...(command.historyLength !== 0 && { history: [message] }),
     };
     const begun: Begun = { kind: "task", id: record.id, input: seq, first: { seq, task, taken: true } };
-    const companion = this.#companion(command, record.id);
+    const companion = this.#companion(command, record.id, seq);
     if (agent.isDurable(toInput(message))) {
       jobs.begin({ before: undefined, record, entries: [step.entry], companion });
       return ok(begun);
@@ -155,10 +155,10 @@ export class Inbox {
         failure("UNSUPPORTED_OPERATION", { message, metadata: { taskId: id, state: stored.state } }),
       );
     }
-    const companion = this.#companion(command, id);
     const live = turns.get(id);
     const step = receive(live?.record ?? stored, command.message, command.newTaskId);
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
+    const companion = this.#companion(command, id, step.entry.seq);
     let taken = false;
     let begun: TaskRecord | undefined;
     if (live) {
@@ -203,9 +203,9 @@ export class Inbox {
   }
 
   /** Keeps the answer to an Idempotency-Key, in the transaction that makes it true. */
-  #companion({ idempotency }: SendCommand, task: string): (() => void) | undefined {
+  #companion({ idempotency }: SendCommand, task: string, input: number): (() => void) | undefined {
     const { store, now } = this.#options;
-    return idempotency && (() => store.saveReplay(idempotency, { task }, now()));
+    return idempotency && (() => store.saveReplay(idempotency, { task, input }, now()));
   }
 }
 

@@ -11,7 +11,7 @@ import { isInterrupted, isTerminal } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
 import { toTask } from "./journal.ts";
 import { apply, type Entry, type TaskRecord, take, tooLarge } from "./machine.ts";
-import type { Store } from "./store.ts";
+import { memoryTooLarge, type Store } from "./store.ts";
 
 const MAX_ATTEMPTS = 3;
 
@@ -200,6 +200,10 @@ export class Jobs {
       if (!step) return false;
       if (!ending && step.record.bytes > maxTaskBytes) {
         store.fail(record, tooLarge(maxTaskBytes), now());
+        return false;
+      }
+      if (memory && !store.memoryFits(record.agent, record.contextId, memory)) {
+        store.fail(record, memoryTooLarge, now());
         return false;
       }
       const after = ending ? { ...step.record, attempt: 0 } : step.record;

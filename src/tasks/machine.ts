@@ -37,6 +37,9 @@ export type Entry = {
   ref?: string;
 };
 
+/** The journal row of the message that makes a task. */
+export const FIRST_ROW = 1;
+
 export type Step = { record: TaskRecord; entry: Entry };
 
 export function newRecord(id: string, agent: string, contextId: string, now: number): TaskRecord {

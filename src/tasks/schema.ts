@@ -54,6 +54,7 @@ const migrations: readonly string[] = [
     key TEXT PRIMARY KEY,        -- agent, operation and the client's key
     fingerprint TEXT NOT NULL,   -- SHA-256 of the parsed request
     task TEXT,                   -- the task it made or continued
+    input INTEGER,               -- and the journal row of its message
     message TEXT,                -- or the Message it was answered with
     expires_at INTEGER NOT NULL  -- ms
   ) WITHOUT ROWID;

@@ -2,6 +2,7 @@
 // waits for news of that task is woken when it is on disk.
 
 import { type Emission, toAgentMessage } from "../agents/emissions.ts";
+import { utf8Length } from "../lib/bytes.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
@@ -12,6 +13,12 @@ import { apply, type Entry, type TaskRecord } from "./machine.ts";
 import { Records } from "./records.ts";
 import { migrate, schemaVersion } from "./schema.ts";
 import { Signals } from "./signals.ts";
+
+/** A memory is one row, and a row holds at most 2 MB. */
+const MAX_MEMORY_BYTES = 1_000_000;
+
+/** Why a turn that wants to remember too much is failed. */
+export const memoryTooLarge = `The agent's memory of this conversation grew beyond ${MAX_MEMORY_BYTES} bytes.`;
 
 /** Beyond this a home takes no new task; the platform's limit is 10 GB. */
 const FULL_BYTES = 8_000_000_000;
@@ -34,7 +41,7 @@ export type Change = {
 export type MemoryChanges = Map<string, unknown>;
 export type IdempotencyKey = { key: string; fingerprint: string };
 /** What a request with this key was answered with. */
-export type Replay = { task: string } | { message: Message };
+export type Replay = { task: string; input: number } | { message: Message };
 
 export class Store {
   readonly records: Records;
@@ -125,8 +132,8 @@ export class Store {
   replay(idempotency: IdempotencyKey, now: number): Result<Replay | undefined, Failure> {
     if (!this.#exists) return ok(undefined);
     const [row] = this.#storage.sql
-      .exec<{ fingerprint: string; task: string | null; message: string | null }>(
-        "SELECT fingerprint, task, message FROM idempotency WHERE key = ? AND expires_at > ?",
+      .exec<{ fingerprint: string; task: string | null; input: number | null; message: string | null }>(
+        "SELECT fingerprint, task, input, message FROM idempotency WHERE key = ? AND expires_at > ?",
         idempotency.key,
         now,
       )
@@ -134,15 +141,17 @@ export class Store {
     if (!row) return ok(undefined);
     if (row.fingerprint !== idempotency.fingerprint) return err(keyReused());
     if (row.message !== null) return ok({ message: JSON.parse(row.message) as Message });
-    return ok(row.task === null || !this.records.get(row.task) ? undefined : { task: row.task });
+    const { task, input } = row;
+    return ok(task === null || input === null || !this.records.get(task) ? undefined : { task, input });
   }
 
   saveReplay(idempotency: IdempotencyKey, replay: Replay, now: number): void {
     this.#storage.sql.exec(
-      "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?, ?)",
       idempotency.key,
       idempotency.fingerprint,
       "task" in replay ? replay.task : null,
+      "task" in replay ? replay.input : null,
       "message" in replay ? JSON.stringify(replay.message) : null,
       now + KEY_LIFETIME_MS,
     );
@@ -156,9 +165,20 @@ export class Store {
     return row ? (JSON.parse(row.body) as Record<string, unknown>) : {};
   }
 
+  /** Whether the memory of a conversation may become what these changes make of it. */
+  memoryFits(agent: string, contextId: string, changes: MemoryChanges): boolean {
+    return (
+      changes.size === 0 || utf8Length(this.#changedMemory(agent, contextId, changes)) <= MAX_MEMORY_BYTES
+    );
+  }
+
   /** Turns of one conversation may overlap, so each writes only the keys it has set. */
+  #changedMemory(agent: string, contextId: string, changes: MemoryChanges): string {
+    return JSON.stringify({ ...this.loadMemory(agent, contextId), ...Object.fromEntries(changes) });
+  }
+
   saveMemory(agent: string, contextId: string, changes: MemoryChanges, now: number): void {
-    const body = JSON.stringify({ ...this.loadMemory(agent, contextId), ...Object.fromEntries(changes) });
+    const body = this.#changedMemory(agent, contextId, changes);
     this.#storage.sql.exec("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", agent, contextId, body, now);
   }
 

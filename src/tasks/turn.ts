@@ -20,7 +20,7 @@ import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts"
 import { log } from "../telemetry/log.ts";
 import { EarlierRun } from "./earlier-run.ts";
 import { apply, type Entry, restart, type Step, type TaskRecord, tooLarge } from "./machine.ts";
-import type { Change, MemoryChanges } from "./store.ts";
+import { type Change, type MemoryChanges, memoryTooLarge } from "./store.ts";
 
 /** How long emissions are gathered, in microtasks: enough for an agent's own awaits between two of them. */
 export const GATHER_MICROTASKS = 32;
@@ -41,6 +41,7 @@ export type TurnHost = {
   /** Writes a change of the task in one transaction. */
   save(change: Change): void;
   loadMemory(agent: string, contextId: string): Record<string, unknown>;
+  memoryFits(agent: string, contextId: string, changes: MemoryChanges): boolean;
   /** Writes what a turn that made no task wants remembered. */
   saveMemory(agent: string, contextId: string, changes: MemoryChanges): void;
   /** The messages of the task as its turn began, the one that began it last. */
@@ -194,6 +195,10 @@ export class Turn {
   }
 
   #emit(emission: Emission): void {
+    if (!this.#over && isEnding(emission) && !this.#memoryFits()) {
+      this.#fail(memoryTooLarge);
+      return;
+    }
     if (this.#over) {
       if (!this.#warned)
         log("warn", "what an agent emits after the end of its turn is dropped", this.#fields());
@@ -323,16 +328,25 @@ export class Turn {
       this.#emit({ kind: "status", state: "TASK_STATE_COMPLETED", message: this.#agentMessage(content) });
       return;
     }
+    if (!this.#memoryFits()) {
+      this.#fail(memoryTooLarge);
+      return;
+    }
     const { taskId: _, ...message } = this.#agentMessage(content);
     if (utf8Length(JSON.stringify(message)) > MAX_REPLY_BYTES) {
       this.#fail(`The agent's message is larger than ${MAX_REPLY_BYTES} bytes; artifacts may be larger.`);
       return;
     }
     this.#over = true;
-    if (this.#memory.size > 0) {
-      this.#host.saveMemory(this.#agent.name, this.#record.contextId, this.#memory);
+    try {
+      if (this.#memory.size > 0) {
+        this.#host.saveMemory(this.#agent.name, this.#record.contextId, this.#memory);
+      }
+      this.#outcome.resolve({ kind: "message", message });
+    } catch (error) {
+      log("error", "a memory could not be written", { ...this.#fields(), error });
+      this.#outcome.reject(error);
     }
-    this.#outcome.resolve({ kind: "message", message });
     this.#ended.resolve();
     this.#host.ended(this);
   }
@@ -344,6 +358,13 @@ export class Turn {
       `${this.#record.id}-${this.#record.turnSeq + this.#ordinal}`,
       content,
     );
+  }
+
+  /** Whether what the agent wants remembered can be; if not, it is forgotten. */
+  #memoryFits(): boolean {
+    const fits = this.#host.memoryFits(this.#agent.name, this.#record.contextId, this.#memory);
+    if (!fits) this.#memory.clear();
+    return fits;
   }
 
   #memoryView(): Memory {

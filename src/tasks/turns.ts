@@ -54,6 +54,7 @@ export class Turns {
       stepMs,
       save: (change) => store.save(change),
       loadMemory: (agent, contextId) => store.loadMemory(agent, contextId),
+      memoryFits: (agent, contextId, changes) => store.memoryFits(agent, contextId, changes),
       saveMemory: (agent, contextId, changes) =>
         store.write(() => store.saveMemory(agent, contextId, changes, now())),
       loadHistory: (record) => {
@@ -95,7 +96,14 @@ export class Turns {
   /** Runs again what a dead process left behind. */
   recover(): void {
     for (const record of this.#options.store.records.running()) {
-      if (!this.#live.has(record.id)) this.#rerun(record);
+      if (this.#live.has(record.id)) continue;
+      try {
+        this.#rerun(record);
+      } catch (error) {
+        // One task that cannot run again must not keep the others from it.
+        log("error", "turn could not run again", { taskId: record.id, error });
+        this.#failStored(record.id, "The server stopped during this turn, and it could not run again.");
+      }
     }
   }
 
@@ -134,11 +142,15 @@ export class Turns {
 
   /** A write has failed: what is stored of the task, if anything, is failed instead of left at work. */
   #broken({ taskId }: Turn): void {
-    const { store, now } = this.#options;
     this.#live.delete(taskId);
+    this.#failStored(taskId, "What the agent did could not be stored.");
+  }
+
+  #failStored(taskId: string, reason: string): void {
+    const { store, now } = this.#options;
     try {
       const stored = store.get(taskId);
-      if (stored) store.fail(stored, "What the agent did could not be stored.", now());
+      if (stored) store.fail(stored, reason, now());
     } catch (error) {
       // Nothing can be written now. The row says that the turn runs, and the next start runs it again.
       log("error", "a task could not be failed", { taskId, error });

@@ -34,6 +34,7 @@ export class ArrayHome {
         if (change.memory) Object.assign(this.memory, Object.fromEntries(change.memory));
         change.companion?.();
       },
+      memoryFits: () => true,
       loadMemory: () => this.memory,
       saveMemory: (_agent, _context, changes) => void Object.assign(this.memory, Object.fromEntries(changes)),
       loadHistory: () => [message],
