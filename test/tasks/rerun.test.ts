@@ -8,7 +8,7 @@ import { crashAt, endOf, fold, replay, startAndCrash, text } from "./crashes.ts"
 
 vi.hoisted(() => vi.resetModules());
 vi.mock("../../src/agents/registry.ts", async (original) => (await import("./stage.ts")).withStage(original));
-const { act, forever, runsOf } = await import("./stage.ts");
+const { act, forever, runsOf, serve } = await import("./stage.ts");
 
 describe("a quick turn whose object died", () => {
   it("runs again at the next alarm, and repeats nothing", async () => {
@@ -164,5 +164,21 @@ describe("a quick turn whose object died", () => {
     expect((await endOf(client, fine.id)).state).toBe("TASK_STATE_COMPLETED");
     const [row] = await query(client.owner, "SELECT state FROM tasks WHERE id = ?", broken.id);
     expect(row?.state).toBe("TASK_STATE_FAILED");
+  });
+
+  it("is failed when its agent is served no more", async () => {
+    const says = act("is dropped", async (task) => {
+      await task.working();
+      await forever;
+    });
+    const client = createClient({ agent: "stage" });
+    const id = await startAndCrash(client, says, 2);
+    serve(false);
+    await ring(client.owner);
+    serve(true);
+    const { task, state } = await endOf(client, id);
+    expect(state).toBe("TASK_STATE_FAILED");
+    expect(textOf(task.status.message)).toBe("The agent of this task is no longer served.");
+    expect(runsOf(says, id)).toBe(1);
   });
 });

@@ -27,6 +27,13 @@ export function runsOf(text: string, task: string): number {
   return runs.get(`${text} ${task}`) ?? 0;
 }
 
+let isServed = true;
+
+/** Takes the agent out of the registry, as a deployment without it does, or puts it back. */
+export function serve(served: boolean): void {
+  isServed = served;
+}
+
 /** Never resolves: where a test crashes the object. */
 export const forever: Promise<never> = new Promise(() => {});
 
@@ -57,7 +64,7 @@ export async function withStage(original: () => Promise<unknown>): Promise<typeo
       const { value } = created;
       return ok({
         default: value.default,
-        get: (name: string) => (name === stage.name ? stage : value.get(name)),
+        get: (name: string) => (name === stage.name ? (isServed ? stage : undefined) : value.get(name)),
         list: () => [...value.list(), stage],
       });
     },
