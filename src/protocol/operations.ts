@@ -1,6 +1,5 @@
 // The one table of the eleven operations (§5.3, §9.4, §11.3). Every transport is a loop over it.
 
-import type * as z from "zod/mini";
 import { AgentCard } from "./agent-card.ts";
 import { StreamResponse } from "./events.ts";
 import { TaskPushNotificationConfig } from "./push-config.ts";
@@ -123,8 +122,6 @@ export const operations = {
 } as const satisfies Record<string, Operation>;
 
 export type OperationName = keyof typeof operations;
-export type OperationParams<N extends OperationName> = z.infer<(typeof operations)[N]["params"]>;
-export type OperationResult<N extends OperationName> = z.infer<(typeof operations)[N]["result"]>;
 
 /** Whether `name` is a JSON-RPC method of A2A 1.0; `constructor` is not. */
 export function isOperationName(name: string): name is OperationName {

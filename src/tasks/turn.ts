@@ -143,6 +143,8 @@ export class Turn {
     this.#putLeftovers();
     // One of them may have been too much, and ended it.
     if (this.#over) return;
+    // A memory that is too large must not stand in the way of the end.
+    this.#memoryFits();
     const message = reason === undefined ? undefined : this.#agentMessage(reason);
     const emission: Emission = { kind: "status", state, ...(message && { message }) };
     const step = apply(this.#record, emission, this.#host.now());
@@ -195,14 +197,14 @@ export class Turn {
   }
 
   #emit(emission: Emission): void {
-    if (!this.#over && isEnding(emission) && !this.#memoryFits()) {
-      this.#fail(memoryTooLarge);
-      return;
-    }
     if (this.#over) {
       if (!this.#warned)
         log("warn", "what an agent emits after the end of its turn is dropped", this.#fields());
       this.#warned = true;
+      return;
+    }
+    if (isEnding(emission) && !this.#memoryFits()) {
+      this.#fail(memoryTooLarge);
       return;
     }
     const ordinal = this.#ordinal++;

@@ -153,4 +153,16 @@ describe("memory that cannot be kept", () => {
     expect([states.at(0), states.at(-1)]).toEqual(["TASK_STATE_COMPLETED", "TASK_STATE_FAILED"]);
     expect((await recalled(client))[0]).toBe("kept");
   });
+
+  it("of three megabytes is forgotten when its task is canceled (§3.1.5)", async () => {
+    const client = createClient({ agent: "stage" });
+    const hangs = act("hangs with a huge memory", async (task) => {
+      task.memory.set("a", huge);
+      await task.working();
+      await forever;
+    });
+    const { id } = await client.start({ says: hangs, contextId: "ctx" });
+    expect((await client.cancel(id)).status.state).toBe("TASK_STATE_CANCELED");
+    expect((await recalled(client))[0] === null).toBe(true);
+  });
 });
