@@ -9,6 +9,15 @@ const sources = readdirSync("src", { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts"))
   .map((path) => [path.replaceAll("\\", "/"), readFileSync(`src/${path}`, "utf8")]);
 
+/** RFC 8037, appendix A.1. */
+const signingKey = {
+  kty: "OKP",
+  crv: "Ed25519",
+  kid: "test-key",
+  d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+  x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+};
+
 export default defineConfig({
   plugins: [
     cloudflareTest({
@@ -21,6 +30,10 @@ export default defineConfig({
           // A durable job of six steps takes a fraction of a second, and is looked after every second.
           STEP_MILLISECONDS: "20",
           JOB_WATCH_SECONDS: "1",
+          // Keys of these tests alone.
+          ENCRYPTION_KEYS: "2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,1:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
+          SIGNING_KEYS: JSON.stringify([signingKey]),
+          ADMIN_KEY: "operator-key-of-these-tests-0123456789",
         },
       },
     }),

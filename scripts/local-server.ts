@@ -10,6 +10,7 @@ import { buildWorker } from "./build.ts";
 import { Refusal } from "./command.ts";
 import { startCron } from "./cron.ts";
 import { applyMigrations } from "./migrations.ts";
+import { createOutboundService, type OutboundService, type OutboundServiceOptions } from "./outbound.ts";
 import { type Project, readProject } from "./project.ts";
 import { HOST, requireFreePort } from "./settings.ts";
 import { printWorkerLog } from "./worker-log.ts";
@@ -25,6 +26,8 @@ export type ServeOptions = {
   build?: string;
   /** How often the cron trigger is fired; default 60. */
   cronSeconds?: number;
+  /** How names are resolved, and whom to trust, where webhooks may not lead inside; default: as Node does. */
+  outbound?: Pick<OutboundServiceOptions, "lookup" | "ca">;
 };
 
 /** A running server; its `url` has no trailing slash. */
@@ -36,7 +39,12 @@ export async function serve(options: ServeOptions): Promise<LocalServer> {
   const build = options.build ?? (await buildWorker());
   const port = options.port ?? 0;
   if (port !== 0) await requireFreePort(port);
-  const runtime = new Miniflare(runtimeOptions(project, options, build, port));
+  const outbound = guardedOutbound(project, options);
+  const runtime = new Miniflare(runtimeOptions(project, options, build, port, outbound));
+  const dispose = async () => {
+    await runtime.dispose();
+    outbound?.close();
+  };
   try {
     const url = (await runtime.ready).origin;
     await applyMigrations(runtime, project);
@@ -48,16 +56,30 @@ export async function serve(options: ServeOptions): Promise<LocalServer> {
       url,
       async close() {
         stopCron();
-        await runtime.dispose();
+        await dispose();
       },
     };
   } catch (error) {
-    await runtime.dispose();
+    await dispose();
     throw error;
   }
 }
 
-function runtimeOptions(project: Project, options: ServeOptions, build: string, port: number) {
+/** Where webhooks may not lead inside, every request of the Worker goes through a filter; a wrong setting is no "true". */
+function guardedOutbound(project: Project, { vars, outbound }: ServeOptions): OutboundService | undefined {
+  const { ALLOW_PRIVATE_WEBHOOKS, DOH_URL } = { ...project.vars, ...vars };
+  if (ALLOW_PRIVATE_WEBHOOKS === "true") return undefined;
+  const compatibilityDate = project.compatibility_date ?? "";
+  return createOutboundService({ dohUrl: String(DOH_URL), compatibilityDate, ...outbound });
+}
+
+function runtimeOptions(
+  project: Project,
+  options: ServeOptions,
+  build: string,
+  port: number,
+  outbound: OutboundService | undefined,
+) {
   const { workerOptions, externalWorkers } = unstable_getMiniflareWorkerOptions(project);
   const { modulesRules: _bundlersOwn, ...bindings } = workerOptions;
   return convertV4MiniflareOptions({
@@ -76,7 +98,9 @@ function runtimeOptions(project: Project, options: ServeOptions, build: string, 
         modules: modules(build),
         modulesRoot: build,
         bindings: { ...(bindings.bindings as object), ...options.vars },
+        ...(outbound && { outboundService: outbound.name }),
       },
+      ...(outbound ? [outbound.worker] : []),
       ...externalWorkers,
     ],
   });

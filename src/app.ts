@@ -5,8 +5,10 @@
 
 import { type Context, Hono } from "hono";
 import type { Agent } from "./agents/agent.ts";
+import type { RequireOperator } from "./auth/operator.ts";
 import { A2AError } from "./protocol/errors.ts";
 import { operations } from "./protocol/operations.ts";
+import { EXPOSITION_TYPE } from "./telemetry/exposition.ts";
 import { log } from "./telemetry/log.ts";
 import { agentAtPath, baseUrl, type Deps } from "./transports/call.ts";
 import { CARD_PATH, serveCard } from "./transports/discovery.ts";
@@ -20,6 +22,11 @@ import { matchPath } from "./transports/rest/routes.ts";
 export type AppDeps = Deps & {
   /** The state of each thing this server stands on: "ok", or what is wrong with it. */
   checkReady(): Promise<Record<string, string>>;
+  /** The keys that verify our notifications (RFC 7517 §5). */
+  jwks: object;
+  /** What is counted, in the text format of Prometheus. */
+  metrics(): Promise<string>;
+  requireOperator: RequireOperator;
   now(): number;
 };
 
@@ -38,6 +45,11 @@ export function createApp(deps: AppDeps): Hono<Settings> {
     const checks = await deps.checkReady();
     const isReady = Object.values(checks).every((state) => state === "ok");
     return c.json({ status: isReady ? "ok" : "unavailable", checks }, isReady ? 200 : 503, noStore);
+  };
+  const jwks: Handler = (c) => c.json(deps.jwks, 200, { "cache-control": "public, max-age=300" });
+  const metrics: Handler = async (c) => {
+    await deps.requireOperator(c.req.raw);
+    return c.body(await deps.metrics(), 200, { "content-type": EXPOSITION_TYPE, ...noStore });
   };
   const card =
     (agent: Agent): Handler =>
@@ -77,6 +89,8 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   serve(app, "/", { GET: index, POST: jsonRpc() });
   serve(app, "/health", { GET: health });
   serve(app, "/ready", { GET: ready });
+  serve(app, "/metrics", { GET: metrics });
+  serve(app, "/.well-known/jwks.json", { GET: jwks });
   serve(app, CARD_PATH, { GET: card(agents.default) });
   // By name and not by a pattern: the router finds a fixed path at once, and searches for any other.
   for (const agent of agents.list()) {

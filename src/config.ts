@@ -30,6 +30,22 @@ const list = z.pipe(
   ),
 );
 
+const integers = (min: number, max: number) =>
+  z.pipe(
+    list,
+    z.pipe(
+      z.transform((items: string[]) => items.map((item) => (/^\d{1,15}$/.test(item) ? Number(item) : -1))),
+      z
+        .array(z.number())
+        .check(
+          z.refine(
+            (values) => values.length > 0 && values.every((value) => value >= min && value <= max),
+            `must be whole numbers from ${min} to ${max}, separated by commas`,
+          ),
+        ),
+    ),
+  );
+
 const publicUrl = z
   .string()
   .check(
@@ -44,6 +60,10 @@ function isOrigin(text: string): boolean {
   return url?.origin === text && url.protocol.startsWith("http");
 }
 
+function isHttpsUrl(text: string): boolean {
+  return URL.parse(text)?.protocol === "https:";
+}
+
 const Vars = z.object({
   ENVIRONMENT: z.enum(["development", "production"], 'must be "development" or "production"'),
   AUTH_MODE: z.enum(["open", "api-key"], 'must be "open" or "api-key"'),
@@ -51,7 +71,7 @@ const Vars = z.object({
   PUBLIC_URL: publicUrl,
   HOME_SHARDS: integer(1, 64),
   STREAMING: flag,
-  PUSH_NOTIFICATIONS: z.literal("false", 'must be "false": this version delivers no push notifications'),
+  PUSH_NOTIFICATIONS: flag,
   EXTENDED_CARD: flag,
   DEFAULT_CARD_VERSION: z.literal("1.0", 'must be "1.0": this version speaks no older dialect'),
   REQUIRED_EXTENSIONS: list,
@@ -65,6 +85,21 @@ const Vars = z.object({
   JOB_WATCH_SECONDS: integer(1, 3_600),
   HEARTBEAT_SECONDS: integer(1, 300),
   STEP_MILLISECONDS: integer(1, 86_400_000),
+  ALLOW_PRIVATE_WEBHOOKS: flag,
+  WEBHOOK_PORTS: integers(1, 65_535),
+  WEBHOOK_CONFIGS_PER_TASK: integer(1, 100),
+  WEBHOOK_RATE_PER_MINUTE: integer(0, 1_000_000),
+  WEBHOOK_BURST: integer(1, 100_000),
+  WEBHOOK_GLOBAL_PER_MINUTE: integer(0, 10_000_000),
+  WEBHOOK_CHALLENGE: z.enum(["off", "warn", "required"], 'must be "off", "warn" or "required"'),
+  WEBHOOK_TIMEOUT_SECONDS: integer(1, 30),
+  WEBHOOK_RETRY_SECONDS: integers(0, 604_800),
+  WEBHOOK_RETENTION_DAYS: integer(1, 3_650),
+  DOH_URL: z.string("must be set").check(z.refine(isHttpsUrl, "must be an https URL")),
+  // Secrets. Their form is checked by who uses them, which says what is wrong without saying what they are.
+  ENCRYPTION_KEYS: z.string("must be set").check(z.minLength(1, "must be set")),
+  SIGNING_KEYS: z.string("must be set").check(z.minLength(1, "must be set")),
+  ADMIN_KEY: z.string("must be set").check(z.minLength(32, "must have at least 32 characters")),
 });
 
 export type Config = Readonly<{
@@ -87,6 +122,28 @@ export type Config = Readonly<{
   jobWatchMs: number;
   heartbeatMs: number;
   stepMs: number;
+  /** Whether webhooks may be plain http and lead to private addresses; never in production. */
+  allowPrivateWebhooks: boolean;
+  /** Ports a webhook may be at when private ones are not allowed. */
+  webhookPorts: readonly number[];
+  webhookConfigsPerTask: number;
+  /** Per URL; 0: unlimited. */
+  webhookRatePerMinute: number;
+  webhookBurst: number;
+  /** For the whole deployment; 0: unlimited. */
+  webhookGlobalPerMinute: number;
+  webhookChallenge: "off" | "warn" | "required";
+  /** Of one attempt, the answer's body included. */
+  webhookTimeoutMs: number;
+  /** The delay before each attempt; their number is that of the attempts. */
+  webhookRetryMs: readonly number[];
+  /** How long dead letters and the history of attempts are kept. */
+  webhookRetentionMs: number;
+  /** A resolver that speaks DNS over HTTPS (RFC 8484, JSON). */
+  dohUrl: string;
+  encryptionKeys: string;
+  signingKeys: string;
+  adminKey: string;
 }>;
 
 /** Parses the vars; the errors are one sentence each and name the setting. */
@@ -102,6 +159,11 @@ export function loadConfig(env: object): Result<Config, string[]> {
     if (vars.DEFAULT_AGENT === "conformance") {
       open.push("DEFAULT_AGENT must not be conformance in production: that agent is for development only");
     }
+    if (vars.ALLOW_PRIVATE_WEBHOOKS) {
+      open.push(
+        "ALLOW_PRIVATE_WEBHOOKS must be false in production: webhooks could reach the inside of a network",
+      );
+    }
     if (vars.PUBLIC_URL !== "" && !vars.PUBLIC_URL.startsWith("https:")) {
       open.push("PUBLIC_URL must be an https URL in production");
     }
@@ -115,7 +177,7 @@ export function loadConfig(env: object): Result<Config, string[]> {
       publicUrl: vars.PUBLIC_URL,
       homeShards: vars.HOME_SHARDS,
       streaming: vars.STREAMING,
-      pushNotifications: false,
+      pushNotifications: vars.PUSH_NOTIFICATIONS,
       extendedCard: vars.EXTENDED_CARD,
       requiredExtensions: Object.freeze(vars.REQUIRED_EXTENSIONS),
       maxBodyBytes: vars.MAX_BODY_BYTES,
@@ -127,6 +189,20 @@ export function loadConfig(env: object): Result<Config, string[]> {
       jobWatchMs: vars.JOB_WATCH_SECONDS * 1_000,
       heartbeatMs: vars.HEARTBEAT_SECONDS * 1_000,
       stepMs: vars.STEP_MILLISECONDS,
+      allowPrivateWebhooks: vars.ALLOW_PRIVATE_WEBHOOKS,
+      webhookPorts: Object.freeze(vars.WEBHOOK_PORTS),
+      webhookConfigsPerTask: vars.WEBHOOK_CONFIGS_PER_TASK,
+      webhookRatePerMinute: vars.WEBHOOK_RATE_PER_MINUTE,
+      webhookBurst: vars.WEBHOOK_BURST,
+      webhookGlobalPerMinute: vars.WEBHOOK_GLOBAL_PER_MINUTE,
+      webhookChallenge: vars.WEBHOOK_CHALLENGE,
+      webhookTimeoutMs: vars.WEBHOOK_TIMEOUT_SECONDS * 1_000,
+      webhookRetryMs: Object.freeze(vars.WEBHOOK_RETRY_SECONDS.map((seconds) => seconds * 1_000)),
+      webhookRetentionMs: vars.WEBHOOK_RETENTION_DAYS * 86_400_000,
+      dohUrl: vars.DOH_URL,
+      encryptionKeys: vars.ENCRYPTION_KEYS,
+      signingKeys: vars.SIGNING_KEYS,
+      adminKey: vars.ADMIN_KEY,
     }),
   );
 }

@@ -3,13 +3,22 @@
 import { createRegistry } from "./agents/registry.ts";
 import { createApp, createRefusingApp } from "./app.ts";
 import { createAuthenticate } from "./auth/authenticate.ts";
+import { createRequireOperator } from "./auth/operator.ts";
 import { loadConfig } from "./config.ts";
+import { consumeDeadLetters, consumeDoorbells } from "./delivery/doorbell.ts";
+import { parseKeyRing } from "./keys/ring.ts";
+import { parseSigningKeys, publicJwks } from "./keys/signing-keys.ts";
 import { execute } from "./operations/index.ts";
+import { saveDeadLetters } from "./store/dead-letters.ts";
 import { checkHomes, takeOverdueHomes } from "./store/homes.ts";
 import { log } from "./telemetry/log.ts";
+import { metricKey } from "./telemetry/metrics.ts";
 
 export { AgentWorkflow } from "./agents/workflow.ts";
+export { EndpointObject } from "./delivery/endpoint.ts";
+export { LimitsObject } from "./delivery/limits.ts";
 export { HomeObject } from "./tasks/home.ts";
+export { MetricsObject } from "./telemetry/metrics-object.ts";
 
 /** A home is poked when it is this much later than it said. */
 const OVERDUE_MS = 120_000;
@@ -26,7 +35,18 @@ function build(env: Env): App {
   if (!config.ok) return createRefusingApp(config.error);
   const agents = createRegistry(config.value);
   if (!agents.ok) return createRefusingApp([agents.error]);
-  const deps = { config: config.value, homes: env.HOMES, now: Date.now };
+  const ring = parseKeyRing(config.value.encryptionKeys);
+  if (!ring.ok) return createRefusingApp([ring.error]);
+  const signingKeys = parseSigningKeys(config.value.signingKeys);
+  if (!signingKeys.ok) return createRefusingApp([signingKeys.error]);
+  const deps = {
+    config: config.value,
+    homes: env.HOMES,
+    ring: ring.value,
+    challenge: async (endpoint: string, url: string) =>
+      (await endpointOf(env, endpoint).challengeNow(url)).ok,
+    now: Date.now,
+  };
   return createApp({
     config: config.value,
     agents: agents.value,
@@ -34,7 +54,26 @@ function build(env: Env): App {
     authenticate: createAuthenticate(config.value, env.DB),
     execute: (name, call) => execute(deps, name, call),
     checkReady: () => checkReady(env),
+    requireOperator: createRequireOperator(config.value.adminKey),
+    jwks: publicJwks(signingKeys.value),
+    metrics: () => metricsOf(env).read(),
   });
+}
+
+function metricsOf(env: Env) {
+  return env.METRICS.get(env.METRICS.idFromName("all"));
+}
+
+/** Fetches from a home what died there, and tells it when D1 has it. */
+async function fileDeadLetters(env: Env, home: string, ids: string[]): Promise<void> {
+  const stub = env.HOMES.get(env.HOMES.idFromString(home));
+  const letters = await stub.deadLetters(ids);
+  if (letters.length > 0) await saveDeadLetters(env.DB, letters);
+  await stub.deadFiled(ids);
+}
+
+function endpointOf(env: Env, name: string) {
+  return env.ENDPOINTS.get(env.ENDPOINTS.idFromName(name));
 }
 
 /** Reaches the object and the database that every request may need, and writes to neither. */
@@ -61,6 +100,21 @@ export default {
   fetch(request, env, ctx) {
     app ??= build(env);
     return app.fetch(request, env, ctx);
+  },
+
+  /** Doorbells, and what has to do with dead letters: see the queues in wrangler.toml. */
+  async queue(batch, env) {
+    const ring = (endpoint: string, home: string) => endpointOf(env, endpoint).ring(home);
+    if (!batch.queue.includes("dead-letters")) return consumeDoorbells(batch.messages, ring);
+    await consumeDeadLetters(batch.messages, {
+      file: (home, ids) => fileDeadLetters(env, home, ids),
+      ringLater: async (doorbell, delaySeconds) =>
+        void (await env.DELIVERIES.send(doorbell, { delaySeconds })),
+      countDoorbells: async (count) => {
+        const counters = { [metricKey("a2a_webhook_doorbells_failed_total")]: count };
+        await metricsOf(env).add({ source: "", number: 0, counters, observations: {}, gauges: {} });
+      },
+    });
   },
 
   /** The cron: wakes homes whose alarm was lost. */

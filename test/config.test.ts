@@ -10,6 +10,9 @@ declare global {
   namespace Cloudflare {
     interface Env {
       TEST_WRANGLER_TOML: string;
+      ENCRYPTION_KEYS: string;
+      SIGNING_KEYS: string;
+      ADMIN_KEY: string;
     }
   }
 }
@@ -25,8 +28,16 @@ function varsOf(heading: string): Record<string, string> {
   return Object.fromEntries(lines.map(([, name, value]) => [name, value]));
 }
 
-const defaults = varsOf("vars");
-const production = varsOf("env.production.vars");
+/** What no file holds. */
+const secrets = {
+  ENCRYPTION_KEYS: env.ENCRYPTION_KEYS,
+  SIGNING_KEYS: env.SIGNING_KEYS,
+  ADMIN_KEY: env.ADMIN_KEY,
+};
+const shipped = varsOf("vars");
+const shippedProduction = varsOf("env.production.vars");
+const defaults: Record<string, string> = { ...shipped, ...secrets };
+const production = { ...shippedProduction, ...secrets };
 
 function configOf(vars: object) {
   const loaded = loadConfig(vars);
@@ -40,6 +51,7 @@ function problemsOf(vars: object): string[] {
 }
 
 const names = Object.keys(defaults);
+const vars = Object.keys(shipped);
 
 describe("the vars of wrangler.toml", () => {
   it("are these settings", () => {
@@ -50,7 +62,7 @@ describe("the vars of wrangler.toml", () => {
       publicUrl: "",
       homeShards: 1,
       streaming: true,
-      pushNotifications: false,
+      pushNotifications: true,
       extendedCard: true,
       requiredExtensions: [],
       maxBodyBytes: 1_048_576,
@@ -62,11 +74,28 @@ describe("the vars of wrangler.toml", () => {
       jobWatchMs: 5_000,
       heartbeatMs: 15_000,
       stepMs: 5_000,
+      allowPrivateWebhooks: true,
+      webhookPorts: [443, 8443],
+      webhookConfigsPerTask: 10,
+      webhookRatePerMinute: 0,
+      webhookBurst: 10,
+      webhookGlobalPerMinute: 0,
+      webhookChallenge: "warn",
+      webhookTimeoutMs: 15_000,
+      webhookRetryMs: [
+        0, 5_000, 30_000, 120_000, 600_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 50_400_000,
+        72_000_000, 86_400_000,
+      ],
+      webhookRetentionMs: 30 * 86_400_000,
+      dohUrl: "https://cloudflare-dns.com/dns-query",
+      encryptionKeys: secrets.ENCRYPTION_KEYS,
+      signingKeys: secrets.SIGNING_KEYS,
+      adminKey: secrets.ADMIN_KEY,
     });
   });
 
   it("of production are closed, and otherwise the same but for scale", () => {
-    const { environment, authMode, homeShards, jobWatchMs, stepMs, ...rest } = configOf(production);
+    const { environment, authMode, homeShards, jobWatchMs, stepMs, ...others } = configOf(production);
     expect({ environment, authMode, homeShards, jobWatchMs, stepMs }).toEqual({
       environment: "production",
       authMode: "api-key",
@@ -74,21 +103,31 @@ describe("the vars of wrangler.toml", () => {
       jobWatchMs: 60_000,
       stepMs: 30_000,
     });
+    const { allowPrivateWebhooks, webhookRatePerMinute, webhookGlobalPerMinute, ...rest } = others;
+    expect({ allowPrivateWebhooks, webhookRatePerMinute, webhookGlobalPerMinute }).toEqual({
+      allowPrivateWebhooks: false,
+      webhookRatePerMinute: 100,
+      webhookGlobalPerMinute: 1_000,
+    });
     expect(configOf(defaults)).toMatchObject(rest);
   });
 
   it("stand in both environments, since none is inherited", () => {
-    expect(Object.keys(production)).toEqual(names);
+    expect(Object.keys(shippedProduction)).toEqual(vars);
+  });
+
+  it("hold no secret", () => {
+    for (const name of Object.keys(secrets)) expect(vars).not.toContain(name);
   });
 
   it("each have a comment of their own", () => {
-    for (const name of names) {
+    for (const name of vars) {
       expect(wranglerToml, name).toMatch(new RegExp(`\\n# .+\\n${name} = `));
     }
   });
 
   it("name an agent that is served, in both environments", () => {
-    for (const vars of [defaults, production]) expect(createRegistry(configOf(vars)).ok).toBe(true);
+    for (const all of [defaults, production]) expect(createRegistry(configOf(all)).ok).toBe(true);
   });
 });
 
@@ -96,7 +135,7 @@ describe("a config", () => {
   it("is frozen, with what it holds", () => {
     const config = configOf({ ...defaults, REQUIRED_EXTENSIONS: "urn:a" });
     expect(Object.isFrozen(config)).toBe(true);
-    expect(Object.isFrozen(config.requiredExtensions)).toBe(true);
+    for (const value of Object.values(config)) expect(Object.isFrozen(value)).toBe(true);
   });
 
   it("takes no notice of bindings and unknown vars", () => {
@@ -141,6 +180,12 @@ const numbers: [name: string, key: string, min: number, max: number, unit: numbe
   ["JOB_WATCH_SECONDS", "jobWatchMs", 1, 3_600, 1_000],
   ["HEARTBEAT_SECONDS", "heartbeatMs", 1, 300, 1_000],
   ["STEP_MILLISECONDS", "stepMs", 1, 86_400_000, 1],
+  ["WEBHOOK_CONFIGS_PER_TASK", "webhookConfigsPerTask", 1, 100, 1],
+  ["WEBHOOK_RATE_PER_MINUTE", "webhookRatePerMinute", 0, 1_000_000, 1],
+  ["WEBHOOK_BURST", "webhookBurst", 1, 100_000, 1],
+  ["WEBHOOK_GLOBAL_PER_MINUTE", "webhookGlobalPerMinute", 0, 10_000_000, 1],
+  ["WEBHOOK_TIMEOUT_SECONDS", "webhookTimeoutMs", 1, 30, 1_000],
+  ["WEBHOOK_RETENTION_DAYS", "webhookRetentionMs", 1, 3_650, 86_400_000],
 ];
 
 describe.each(numbers)("%s", (name, key, min, max, unit) => {
@@ -151,7 +196,7 @@ describe.each(numbers)("%s", (name, key, min, max, unit) => {
     for (const value of [
       min - 1,
       max + 1,
-      -min,
+      -max,
       0.5 + min,
       "1e3",
       "0x10",
@@ -176,7 +221,9 @@ it("has a row here for every number", () => {
 
 describe.each([
   ["STREAMING", "streaming"],
+  ["PUSH_NOTIFICATIONS", "pushNotifications"],
   ["EXTENDED_CARD", "extendedCard"],
+  ["ALLOW_PRIVATE_WEBHOOKS", "allowPrivateWebhooks"],
 ])("%s", (name, key) => {
   it("is true or false", () => {
     expect(configOf({ ...defaults, [name]: "true" })).toMatchObject({ [key]: true });
@@ -191,7 +238,13 @@ describe.each([
   ["ENVIRONMENT", ["staging", "Production", ""]],
   ["AUTH_MODE", ["none", "OPEN", "open,api-key", ""]],
   ["DEFAULT_AGENT", [""]],
-  ["PUSH_NOTIFICATIONS", ["true", ""]],
+  ["WEBHOOK_PORTS", ["", ",", "0", "65536", "443,many", "443 8443", "-1", "4.5"]],
+  ["WEBHOOK_RETRY_SECONDS", ["", "0,-5", "0,604801", "0;5", "soon"]],
+  ["WEBHOOK_CHALLENGE", ["", "on", "Required"]],
+  ["DOH_URL", ["", "dns", "http://dns.example/dns-query"]],
+  ["ADMIN_KEY", ["", "k".repeat(31)]],
+  ["ENCRYPTION_KEYS", [""]],
+  ["SIGNING_KEYS", [""]],
   ["DEFAULT_CARD_VERSION", ["0.3", "1.0.1", ""]],
   [
     "PUBLIC_URL",
@@ -241,6 +294,18 @@ describe("REQUIRED_EXTENSIONS", () => {
   });
 });
 
+describe("lists of numbers", () => {
+  it("are read in their order, with spaces around", () => {
+    const config = configOf({
+      ...defaults,
+      WEBHOOK_PORTS: " 8443 ,1,65535",
+      WEBHOOK_RETRY_SECONDS: "0,1,604800",
+    });
+    expect(config.webhookPorts).toEqual([8443, 1, 65_535]);
+    expect(config.webhookRetryMs).toEqual([0, 1_000, 604_800_000]);
+  });
+});
+
 describe("DEFAULT_AGENT", () => {
   it.each(["nobody", "Echo", "__proto__", "constructor"])("must be served: %s is not", (agent) => {
     const registry = createRegistry(configOf({ ...defaults, DEFAULT_AGENT: agent }));
@@ -261,6 +326,7 @@ describe("production", () => {
     ["AUTH_MODE", "open"],
     ["DEFAULT_AGENT", "conformance"],
     ["PUBLIC_URL", "http://agents.example.com"],
+    ["ALLOW_PRIVATE_WEBHOOKS", "true"],
   ])("refuses %s = %s", (name, value) => {
     expect(problemsOf({ ...production, [name]: value })).toEqual([
       expect.stringMatching(new RegExp(`^${name} .*production`)),
@@ -269,7 +335,8 @@ describe("production", () => {
 
   it("names all open doors at once", () => {
     const open = { AUTH_MODE: "open", DEFAULT_AGENT: "conformance", PUBLIC_URL: "http://a.example" };
-    expect(problemsOf({ ...production, ...open })).toHaveLength(3);
+    const all = { ...open, ALLOW_PRIVATE_WEBHOOKS: "true" };
+    expect(problemsOf({ ...production, ...all })).toHaveLength(4);
   });
 
   it("serves no agent that is for development", () => {
@@ -299,6 +366,8 @@ describe("a Worker with a wrong setting", () => {
     ["AUTH_MODE", { ...production, AUTH_MODE: "open" }],
     ["HOME_SHARDS", { ...defaults, HOME_SHARDS: "0" }],
     ["DEFAULT_AGENT", { ...defaults, DEFAULT_AGENT: "nobody" }],
+    ["ENCRYPTION_KEYS", { ...defaults, ENCRYPTION_KEYS: "nobody" }],
+    ["SIGNING_KEYS", { ...defaults, SIGNING_KEYS: "nobody" }],
   ])("answers every request with 500 and names %s in the log only", async (name, vars) => {
     const worker = await freshWorker();
     const context = { waitUntil() {}, passThroughOnException() {} } as unknown as ExecutionContext;

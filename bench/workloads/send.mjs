@@ -87,7 +87,17 @@ function addRows(report, connections, results) {
     report.add({ name: "", unit: "CPU ms/req", values: pick(servers, "cpuMs") });
   }
   report.add({ name: `Raw ceiling, one insert, ${at}`, unit: "req/s", values: { ours: ceiling.rate } });
-  if (crowded) report.add({ name: "", unit: "CPU ms/req", values: { ours: ceiling.cpuMs } });
+  if (crowded) {
+    report.add({ name: "", unit: "p99 ms", values: { ours: ceiling.p99 } });
+    report.add({ name: "", unit: "CPU ms/req", values: { ours: ceiling.cpuMs } });
+    if (servers.full) {
+      report.add({
+        name: "Raw ceiling's p99 ÷ ⅕ of SQLite FULL's",
+        unit: "ratio",
+        values: { ours: ceiling.p99 / (servers.full.p99 / 5) },
+      });
+    }
+  }
   report.add({ name: `Raw ceiling, group commit, ${at}`, unit: "req/s", values: { ours: group.rate } });
   report.add({
     name: `SendMessage ÷ raw one-insert ceiling, ${at}`,

@@ -36,6 +36,7 @@ export type JobStart = {
   /** Messages up to the beginning of the turn. */
   history: Message[];
   memory: Record<string, unknown>;
+  notifications: { configured: boolean; validated: boolean };
 };
 
 export type JobReport = {
@@ -173,7 +174,7 @@ class DurableTurn {
       input: toInput(start.input),
       history: start.history,
       memory: toMemory(this.#memory, () => start.memory),
-      notifications: { configured: false, validated: false },
+      notifications: start.notifications,
       stepMs,
       working: (content) => this.#status("TASK_STATE_WORKING", content, false),
       complete: ending("TASK_STATE_COMPLETED"),

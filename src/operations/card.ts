@@ -6,12 +6,13 @@ import type { Config } from "../config.ts";
 import { toJsonBytes } from "../lib/bytes.ts";
 import type { AgentCard } from "../protocol/agent-card.ts";
 import { A2AError } from "../protocol/errors.ts";
+import { cardExtensions } from "./card-extensions.ts";
 import type { Answer, Call, Deps } from "./index.ts";
 
 /** The public card. The default agent's interfaces are the root, every other's its own path. */
 export function agentCard(agent: Agent, config: Config, baseUrl: string): AgentCard {
   const url = agent.name === config.defaultAgent ? baseUrl : `${baseUrl}/${agent.name}`;
-  const extensions = config.requiredExtensions.map((uri) => ({ uri, required: true }));
+  const extensions = cardExtensions(config, baseUrl);
   return {
     name: agent.title,
     description: agent.description,

@@ -1,8 +1,10 @@
 // The operations, by name: what every transport calls once it knows the caller, the agent and the params.
 
 import type { Agent } from "../agents/agent.ts";
+import { requireScope } from "../auth/authorize.ts";
 import type { Caller } from "../auth/caller.ts";
 import type { Config } from "../config.ts";
+import type { KeyRing } from "../keys/ring.ts";
 import type { JsonBytes } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
@@ -11,13 +13,19 @@ import type { HomeObject } from "../tasks/home.ts";
 import { cancelTask } from "./cancel-task.ts";
 import { getExtendedAgentCard } from "./card.ts";
 import { getTask } from "./get-task.ts";
+import { listPushConfigs } from "./list-push-configs.ts";
 import { listTasks } from "./list-tasks.ts";
+import { createPushConfig, deletePushConfig, getPushConfig } from "./push-configs.ts";
 import { sendMessage, sendStreamingMessage } from "./send-message.ts";
 import { subscribeToTask } from "./subscribe-to-task.ts";
 
 export type Deps = {
   config: Config;
   homes: DurableObjectNamespace<HomeObject>;
+  /** Encrypts what callers keep secret in push notification configs. */
+  ring: KeyRing;
+  /** Whether the receiver at `url` echoes a challenge; `endpoint` is the name of its EndpointObject. */
+  challenge(endpoint: string, url: string): Promise<boolean>;
   now(): number;
 };
 
@@ -29,6 +37,8 @@ export type Call<P = unknown> = {
   params: P;
   /** Where the client reached this server, without trailing slash. */
   baseUrl: string;
+  /** The host names this server is known to answer at. */
+  ownHosts: readonly string[];
   /** The A2A extensions activated for this call. */
   extensions: readonly string[];
   idempotencyKey?: string;
@@ -48,11 +58,6 @@ export type Answer =
 
 type Execute<P> = (deps: Deps, call: Call<P>) => Promise<Answer>;
 
-/** Until webhooks are delivered, the card says so and the four operations refuse (§3.3.2). */
-const noPush: Execute<unknown> = async () => {
-  throw new A2AError("PUSH_NOTIFICATION_NOT_SUPPORTED");
-};
-
 const executors = {
   SendMessage: sendMessage,
   SendStreamingMessage: sendStreamingMessage,
@@ -60,10 +65,10 @@ const executors = {
   ListTasks: listTasks,
   CancelTask: cancelTask,
   SubscribeToTask: subscribeToTask,
-  CreateTaskPushNotificationConfig: noPush,
-  GetTaskPushNotificationConfig: noPush,
-  ListTaskPushNotificationConfigs: noPush,
-  DeleteTaskPushNotificationConfig: noPush,
+  CreateTaskPushNotificationConfig: createPushConfig,
+  GetTaskPushNotificationConfig: getPushConfig,
+  ListTaskPushNotificationConfigs: listPushConfigs,
+  DeleteTaskPushNotificationConfig: deletePushConfig,
   GetExtendedAgentCard: getExtendedAgentCard,
 } satisfies {
   SendMessage: Execute<requests.SendMessageRequest>;
@@ -72,20 +77,17 @@ const executors = {
   ListTasks: Execute<requests.ListTasksRequest>;
   CancelTask: Execute<requests.CancelTaskRequest>;
   SubscribeToTask: Execute<requests.SubscribeToTaskRequest>;
-  CreateTaskPushNotificationConfig: Execute<unknown>;
-  GetTaskPushNotificationConfig: Execute<unknown>;
-  ListTaskPushNotificationConfigs: Execute<unknown>;
-  DeleteTaskPushNotificationConfig: Execute<unknown>;
+  CreateTaskPushNotificationConfig: Execute<requests.CreateTaskPushNotificationConfigRequest>;
+  GetTaskPushNotificationConfig: Execute<requests.GetTaskPushNotificationConfigRequest>;
+  ListTaskPushNotificationConfigs: Execute<requests.ListTaskPushNotificationConfigsRequest>;
+  DeleteTaskPushNotificationConfig: Execute<requests.DeleteTaskPushNotificationConfigRequest>;
   GetExtendedAgentCard: Execute<unknown>;
 };
 
 /** Executes an operation for a caller that may. Throws an A2AError for what the caller got wrong. */
 export function execute(deps: Deps, name: OperationName, call: Call): Promise<Answer> {
   const { scope, streaming } = operations[name];
-  const { scopes } = call.caller;
-  if (scopes !== "all" && !scopes.has(scope)) {
-    throw new A2AError("PERMISSION_DENIED", { metadata: { scope } });
-  }
+  requireScope(call.caller, scope);
   if (streaming && !deps.config.streaming) {
     throw new A2AError("UNSUPPORTED_OPERATION", { message: "This server does not stream." });
   }

@@ -1,12 +1,17 @@
 // SendMessage (§3.1.1) and SendStreamingMessage (§3.1.2).
 
+import { requireScope } from "../auth/authorize.ts";
+import type { StoredConfig } from "../delivery/stored-config.ts";
 import { sha256 } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
+import { operations } from "../protocol/operations.ts";
+import type { WebhookConfig } from "../protocol/push-options.ts";
 import type { SendMessageRequest } from "../protocol/requests.ts";
 import type { SendCommand } from "../tasks/commands.ts";
 import { callHome, mintId, randomShard, shardOf, shardOfKey, shardOfTask, toStream } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
 import { orThrow } from "./or-throw.ts";
+import { preparePush, requirePush } from "./push-configs.ts";
 
 type SendCall = Call<SendMessageRequest>;
 
@@ -38,25 +43,39 @@ async function prepare(
     });
   }
   checkMediaTypes(call);
-  if (configuration?.taskPushNotificationConfig !== undefined) {
-    throw new A2AError("PUSH_NOTIFICATION_NOT_SUPPORTED");
+  const webhook = configuration?.taskPushNotificationConfig;
+  if (webhook) {
+    requireScope(call.caller, operations.CreateTaskPushNotificationConfig.scope);
+    requirePush(deps);
   }
   const shard = pickShard(deps, call);
   const now = deps.now();
+  const newTaskId = mintId(shard, now);
   return {
     shard,
     command: {
       agent: agent.name,
       message,
-      newTaskId: mintId(shard, now),
+      newTaskId,
       newContextId: message.contextId ?? mintId(shard, now),
       returnImmediately: configuration?.returnImmediately ?? false,
       historyLength: configuration?.historyLength,
+      ...(webhook && { push: await prepareInline(deps, call, webhook, message.taskId ?? newTaskId) }),
       ...(idempotencyKey !== undefined && {
         idempotency: { key: idempotencyKey, fingerprint: await sha256(JSON.stringify(params)) },
       }),
     },
   };
+}
+
+/** A webhook in a message is one of the message's task; the task and tenant it names itself mean nothing (§3.2.2). */
+function prepareInline(
+  deps: Deps,
+  call: SendCall,
+  { tenant: _, ...config }: WebhookConfig,
+  taskId: string,
+): Promise<StoredConfig> {
+  return preparePush(deps, call, { config, taskId, field: "configuration.taskPushNotificationConfig" });
 }
 
 /** A follow-up goes where its task is, else where its context is; what is new goes anywhere. */

@@ -23,6 +23,7 @@ export type Reason =
   | "UNAUTHENTICATED"
   | "PERMISSION_DENIED"
   | "UNAVAILABLE"
+  | "RATE_LIMIT_EXCEEDED"
   | "PAYLOAD_TOO_LARGE"
   | "NOT_FOUND";
 
@@ -61,6 +62,7 @@ const messages = {
   UNAUTHENTICATED: "Authentication required",
   PERMISSION_DENIED: "Permission denied",
   UNAVAILABLE: "The service is temporarily unavailable",
+  RATE_LIMIT_EXCEEDED: "Rate limit exceeded",
   PAYLOAD_TOO_LARGE: "Request body too large",
   NOT_FOUND: "Not found",
 } satisfies Record<Reason, string>;

@@ -4,6 +4,7 @@
 import type * as z from "zod/mini";
 import { Message } from "./message.ts";
 import { TaskPushNotificationConfig } from "./push-config.ts";
+import { TaskWebhookConfig, WebhookConfig } from "./push-options.ts";
 import { bool, id, int32, string, timestamp } from "./scalars.ts";
 import { message, optional, repeated, required, requiredOrDefault } from "./schema.ts";
 import { TaskState } from "./state.ts";
@@ -15,7 +16,7 @@ const tenant = id;
 
 export const SendMessageConfiguration = message("SendMessageConfiguration", {
   acceptedOutputModes: repeated(string),
-  taskPushNotificationConfig: TaskPushNotificationConfig,
+  taskPushNotificationConfig: WebhookConfig,
   historyLength,
   returnImmediately: bool,
 });
@@ -62,12 +63,8 @@ export type CancelTaskRequest = z.infer<typeof CancelTaskRequest>;
 export const SubscribeToTaskRequest = message("SubscribeToTaskRequest", { tenant, id: required(id) });
 export type SubscribeToTaskRequest = z.infer<typeof SubscribeToTaskRequest>;
 
-// The proto's CreateTaskPushNotificationConfig takes the config itself. Inside SendMessage its task is the
-// message's; here it must be named (the proto's method_signature, and the REST path).
-export const CreateTaskPushNotificationConfigRequest = message("TaskPushNotificationConfig", {
-  ...TaskPushNotificationConfig.fields,
-  taskId: required(id),
-});
+/** The proto's CreateTaskPushNotificationConfig takes the config itself. */
+export const CreateTaskPushNotificationConfigRequest = TaskWebhookConfig;
 export type CreateTaskPushNotificationConfigRequest = z.infer<typeof CreateTaskPushNotificationConfigRequest>;
 
 export const GetTaskPushNotificationConfigRequest = message("GetTaskPushNotificationConfigRequest", {

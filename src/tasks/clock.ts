@@ -3,6 +3,8 @@
 
 import { log } from "../telemetry/log.ts";
 import type { Jobs } from "./jobs.ts";
+import type { Notifications } from "./notifications.ts";
+import type { Shipping } from "./shipping.ts";
 import { DAY_MS, type Store } from "./store.ts";
 import { type Turns, WATCHDOG_MS } from "./turns.ts";
 
@@ -12,10 +14,15 @@ const ITEMS = 100;
 const REPORT_SLACK_MS = 300_000;
 const REPORT_RETRY_MS = 60_000;
 
+/** The alarm does not ring more often. */
+const MIN_PAUSE_MS = 100;
+
 export type ClockOptions = {
   store: Store;
   turns: Turns;
   jobs: Jobs;
+  notifications: Notifications;
+  shipping: Shipping;
   now(): number;
   retentionMs: number;
   /**
@@ -51,7 +58,7 @@ export class Clock {
   }
 
   async #runDue(now: number): Promise<void> {
-    const { store, jobs, retentionMs } = this.#options;
+    const { store, jobs, notifications, shipping, retentionMs } = this.#options;
     let name: string | undefined;
     for (const { kind, key } of store.due.take(now, ITEMS)) {
       if (kind === "job") {
@@ -63,13 +70,15 @@ export class Clock {
         name = key;
       }
     }
+    notifications.ringOverdue(now);
+    await shipping.run(now);
     // A time that D1 knows and that has passed is corrected, or the cron would wake this home for nothing.
     if (name !== undefined || this.#reportedDueAt < now) await this.#report(now, name);
   }
 
   async #report(now: number, name: string | undefined): Promise<void> {
-    const { store, report } = this.#options;
-    const dueAt = store.due.earliest(["job", "trim"]);
+    const { store, notifications, shipping, report } = this.#options;
+    const dueAt = earliest(store.due.earliest(["job", "trim"]), notifications.wakesAt, shipping.wakesAt);
     const reported = dueAt === undefined ? undefined : Math.max(dueAt, now + REPORT_SLACK_MS);
     try {
       await report(reported, name);
@@ -83,9 +92,18 @@ export class Clock {
 
   /** Sets the alarm for whatever comes first. */
   #arm(): void {
-    const { store, turns, now } = this.#options;
-    const earliest = store.exists ? store.due.earliest(["job", "trim", "register"]) : undefined;
-    if (earliest !== undefined) store.due.ring(earliest);
+    const { store, turns, notifications, shipping, now } = this.#options;
+    if (store.exists) {
+      const due = store.due.earliest(["job", "trim", "register"]);
+      const at = earliest(due, notifications.wakesAt, shipping.wakesAt);
+      // What could not be done now is not tried at once again.
+      if (at !== undefined) store.due.ring(Math.max(at, now() + MIN_PAUSE_MS));
+    }
     if (turns.count > 0) store.due.ring(now() + WATCHDOG_MS);
   }
+}
+
+function earliest(...times: (number | undefined)[]): number | undefined {
+  const set = times.filter((time) => time !== undefined);
+  return set.length === 0 ? undefined : Math.min(...set);
 }

@@ -3,6 +3,7 @@
 // Answers come as JSON, written once and passed on as bytes. As objects they would be copied twice on the way,
 // and could grow beyond the 32 MiB of an RPC value, which writes a number with nine bytes.
 
+import type { PushConfigAnswer, PushConfigView, StoredConfig } from "../delivery/stored-config.ts";
 import type { JsonBytes } from "../lib/bytes.ts";
 import type { Result } from "../lib/result.ts";
 import type { Failure } from "../protocol/errors.ts";
@@ -22,6 +23,8 @@ export type SendCommand = {
   returnImmediately: boolean;
   historyLength?: number | undefined;
   idempotency?: IdempotencyKey | undefined;
+  /** A push notification config that comes with the message. */
+  push?: StoredConfig | undefined;
 };
 
 export type TaskQuery = { agent: string; id: string };
@@ -56,6 +59,10 @@ export type ListAnswer = {
   more: boolean;
 };
 
+export type PushCommand = { agent: string; taskId: string; config: StoredConfig };
+export type PushList = { agent: string; taskId: string };
+export type PushQuery = { agent: string; taskId: string; id: string };
+
 export type Subscription = {
   /** Lines `<seq> <StreamResponse JSON>\n`. */
   lines: ReadableStream<Uint8Array>;
@@ -77,4 +84,9 @@ export type Home = {
   /** A Task. */
   cancel(command: CancelCommand): Promise<Result<JsonBytes, Failure>>;
   subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>>;
+  setPushConfig(command: PushCommand): Promise<Result<PushConfigAnswer, Failure>>;
+  getPushConfig(query: PushQuery): Promise<Result<PushConfigView, Failure>>;
+  listPushConfigs(query: PushList): Promise<Result<PushConfigView[], Failure>>;
+  /** Answers when no notification of the config is being sent, and none will be. */
+  deletePushConfig(query: PushQuery): Promise<Result<void, Failure>>;
 };

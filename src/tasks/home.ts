@@ -8,12 +8,15 @@ import { DurableObject } from "cloudflare:workers";
 import { createRegistry } from "../agents/registry.ts";
 import type { JobHome, JobParams, JobReport, JobStart } from "../agents/workflow.ts";
 import { loadConfig } from "../config.ts";
+import type { DeliveryHealth, DeliveryHome, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
+import type { PushConfigAnswer, PushConfigView } from "../delivery/stored-config.ts";
 import { type JsonBytes, toJsonBytes } from "../lib/bytes.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
-import { isInterrupted, isTerminal } from "../protocol/state.ts";
+import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
+import type { DeadLetter } from "../store/dead-letters.ts";
 import { reportHome } from "../store/homes.ts";
 import { Clock } from "./clock.ts";
 import type {
@@ -22,29 +25,36 @@ import type {
   Home,
   ListAnswer,
   ListQuery,
+  PushCommand,
+  PushList,
+  PushQuery,
   SendCommand,
   SubscribeQuery,
   Subscription,
   TaskQuery,
 } from "./commands.ts";
-import { type Begun, type BegunTask, Inbox } from "./inbox.ts";
+import { createDelivery, type Delivery } from "./delivery.ts";
+import { Followers } from "./followers.ts";
+import { type Begun, Inbox } from "./inbox.ts";
 import { Jobs } from "./jobs.ts";
 import { toTask } from "./journal.ts";
-import { FIRST_ROW, type TaskRecord } from "./machine.ts";
+import type { TaskRecord } from "./machine.ts";
+import type { ConfigQuery, DeadQuery } from "./push-operations.ts";
 import { Store } from "./store.ts";
-import { openLine, openSubscription, type Source, toLine } from "./subscription.ts";
+import { openLine, toLine } from "./subscription.ts";
 import { Turns } from "./turns.ts";
 
 /** What the tasks of one page may hold; an RPC value holds at most 32 MiB. */
 const PAGE_BYTES = 16_777_216;
 
-export class HomeObject extends DurableObject<Env> implements Home, JobHome {
+export class HomeObject extends DurableObject<Env> implements Home, JobHome, DeliveryHome {
   readonly #store: Store;
   readonly #turns: Turns;
   readonly #jobs: Jobs;
   readonly #inbox: Inbox;
   readonly #clock: Clock;
-  #subscribers = 0;
+  readonly #followers: Followers;
+  readonly #delivery: Delivery;
   #recovered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -57,20 +67,43 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
 
     const home = ctx.id.toString();
     const store = new Store(ctx.storage, ctx.id.name ?? "");
+    const waitUntil = (promise: Promise<unknown>) => ctx.waitUntil(promise);
+    const delivery = createDelivery({
+      store,
+      home,
+      config,
+      db: env.DB,
+      endpoint: (name) => env.ENDPOINTS.get(env.ENDPOINTS.idFromName(name)),
+      doorbells: env.DELIVERIES,
+      deadLetters: env.DEAD_LETTERS,
+      metrics: () => env.METRICS.get(env.METRICS.idFromName("all")),
+      now: Date.now,
+      waitUntil,
+    });
     const shared = {
       store,
       now: Date.now,
       maxTaskBytes: config.maxTaskBytes,
-      waitUntil: (promise: Promise<unknown>) => ctx.waitUntil(promise),
+      waitUntil,
+      notificationsOf: delivery.commands.notificationsOf.bind(delivery.commands),
       continueTask: (record: TaskRecord) => void this.#inbox.continue(record),
     };
     const { turnTimeoutMs, stepMs, jobWatchMs: watchMs, taskRetentionMs: retentionMs } = config;
     this.#store = store;
+    this.#delivery = delivery;
+    this.#followers = new Followers(store);
     this.#turns = new Turns({ ...shared, agent: agents.value.get, turnTimeoutMs, stepMs });
     this.#jobs = new Jobs({ ...shared, workflow: env.JOBS as Workflow<JobParams>, home, watchMs });
-    this.#inbox = new Inbox({ ...shared, turns: this.#turns, jobs: this.#jobs, agents: agents.value });
+    this.#inbox = new Inbox({
+      ...shared,
+      turns: this.#turns,
+      jobs: this.#jobs,
+      agents: agents.value,
+      push: delivery.commands,
+    });
     this.#clock = new Clock({
       ...shared,
+      ...delivery,
       turns: this.#turns,
       jobs: this.#jobs,
       retentionMs,
@@ -90,7 +123,9 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
       const view = { historyLength: command.historyLength, artifacts: true };
       return ok(toJsonBytes({ task: toTask(whole.record, whole.entries, view) }));
     }
-    const record = command.returnImmediately ? this.#store.get(id) : await this.#settled(begun.value);
+    const record = command.returnImmediately
+      ? this.#store.get(id)
+      : await this.#followers.settled(begun.value);
     if (!record) return err(notFound(id));
     return ok(toJsonBytes({ task: this.#view(record, command.historyLength) }));
   }
@@ -109,7 +144,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
       task: this.#view(record, command.historyLength),
       taken: record.answered >= input,
     };
-    return ok(this.#open(id, seq, { task, input, taken }));
+    return ok(this.#followers.open(id, seq, { task, input, taken }));
   }
 
   async get(query: GetQuery): Promise<Result<JsonBytes, Failure>> {
@@ -159,12 +194,94 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     if (!record) return err(notFound(query.id));
     const { lastEventId } = query;
     if (lastEventId !== undefined) {
-      if (lastEventId <= record.seq) return ok(this.#open(record.id, lastEventId));
+      if (lastEventId <= record.seq) return ok(this.#followers.open(record.id, lastEventId));
       const description = "is newer than every event of this task";
       return err(failure("INVALID_PARAMS", { violations: [{ field: "Last-Event-ID", description }] }));
     }
     if (isTerminal(record.state)) return err(ended("UNSUPPORTED_OPERATION", record));
-    return ok(this.#open(record.id, record.seq, { task: this.#view(record) }));
+    return ok(this.#followers.open(record.id, record.seq, { task: this.#view(record) }));
+  }
+
+  // Push notification configs.
+
+  async setPushConfig({ agent, taskId, config }: PushCommand): Promise<Result<PushConfigAnswer, Failure>> {
+    await this.#store.commits.turn();
+    this.#enter();
+    const record = this.#find({ agent, id: taskId });
+    return record ? this.#delivery.commands.set(record, config) : err(notFound(taskId));
+  }
+
+  async getPushConfig({ agent, taskId, id }: PushQuery): Promise<Result<PushConfigView, Failure>> {
+    this.#enter();
+    const record = this.#find({ agent, id: taskId });
+    return record ? this.#delivery.commands.get(taskId, id) : err(notFound(taskId));
+  }
+
+  async listPushConfigs({ agent, taskId }: PushList): Promise<Result<PushConfigView[], Failure>> {
+    this.#enter();
+    const record = this.#find({ agent, id: taskId });
+    return record ? ok(this.#delivery.commands.list(taskId)) : err(notFound(taskId));
+  }
+
+  async deletePushConfig({ agent, taskId, id }: PushQuery): Promise<Result<void, Failure>> {
+    await this.#store.commits.turn();
+    this.#enter();
+    const record = this.#find({ agent, id: taskId });
+    if (!record) return err(notFound(taskId));
+    await this.#delivery.commands.delete(taskId, id);
+    return ok(undefined);
+  }
+
+  // Calls of endpoints.
+
+  async exchange(request: ExchangeRequest): Promise<ExchangeAnswer> {
+    await this.#store.commits.turn();
+    this.#enter();
+    return this.#delivery.notifications.exchange(request);
+  }
+
+  // Calls of operators and of the dead-letter queue.
+
+  async deliveryHealth(query: ConfigQuery): Promise<Result<DeliveryHealth, Failure>> {
+    return this.#delivery.operations.health(query);
+  }
+
+  async setDelivery(
+    query: ConfigQuery & { state: "active" | "paused" },
+  ): Promise<Result<DeliveryHealth, Failure>> {
+    return this.#delivery.operations.setState(query);
+  }
+
+  async replay(
+    query: ConfigQuery & { from: number; to: number },
+  ): Promise<Result<{ notifications: number }, Failure>> {
+    return this.#delivery.operations.replay(query);
+  }
+
+  async retryDead(letters: DeadQuery[]): Promise<Result<{ accepted: number; gone: DeadQuery[] }, Failure>> {
+    return this.#delivery.operations.retryDead(letters);
+  }
+
+  async sealedSecrets(query: ConfigQuery): Promise<Result<{ sealed: string | null }, Failure>> {
+    return this.#delivery.operations.sealedSecrets(query);
+  }
+
+  async rotateSecret(
+    query: ConfigQuery & { was: string | null; sealed: string },
+  ): Promise<Result<void, Failure>> {
+    return this.#delivery.operations.rotateSecret(query);
+  }
+
+  async deadLetters(ids: string[]): Promise<DeadLetter[]> {
+    const { exists, dead, journal } = this.#store;
+    return exists ? dead.load(this.ctx.id.toString(), ids, journal) : [];
+  }
+
+  async deadFiled(ids: string[]): Promise<void> {
+    const { exists, dead } = this.#store;
+    if (!exists) return;
+    this.#store.write(() => dead.filed(ids));
+    this.#delivery.shipping.filed();
   }
 
   /** Answers when the object can be reached and its database read. */
@@ -227,64 +344,9 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome {
     return this.#store.journal.toTask(record, { historyLength, artifacts: true });
   }
 
-  /**
-   * Waits until the task has ended, or waits itself, having answered the message in row `input`; the task as it was
-   * then, for the next turn may have begun in the same moment.
-   */
-  async #settled({ id, input, first }: BegunTask): Promise<TaskRecord | undefined> {
-    let cursor = first?.seq ?? input;
-    let taken = first?.taken ?? input === FIRST_ROW;
-    for (;;) {
-      const record = this.#store.get(id);
-      if (!record || isTerminal(record.state)) return record;
-      if (isInterrupted(record.state) && record.answered >= input) return record;
-      const news = record.statusSeq > cursor ? this.#store.journal.statuses(id, cursor) : [];
-      cursor = record.seq;
-      for (const { seq, ref, status } of news) {
-        if (ref !== undefined && Number(ref) >= input) taken = true;
-        if (!taken || !isInterrupted(status.state)) continue;
-        return { ...record, seq, state: status.state, statusSeq: seq };
-      }
-      await this.#store.signals.next(id);
-    }
-  }
-
-  /**
-   * A stream of what happens after row `seq`, beginning with `task`, if given. With `input` it ends when the turn that
-   * has taken that message asks for more; `taken` says whether one has already.
-   */
-  #open(
-    id: string,
-    seq: number,
-    opening: { task?: Task; input?: number; taken?: boolean } = {},
-  ): Subscription {
-    this.#subscribers += 1;
-    const { task, input = Number.POSITIVE_INFINITY } = opening;
-    let { taken = false } = opening;
-    const { journal, commits, signals } = this.#store;
-    const asks = (state: string) => taken && state === "TASK_STATE_INPUT_REQUIRED";
-    const source: Source = {
-      read: (after, maxUnits) => journal.read(id, after, maxUnits),
-      isOver: () => {
-        const record = this.#store.get(id);
-        return !record || isTerminal(record.state) || asks(record.state);
-      },
-      endsWith: ({ ref }, { state }) => {
-        if (ref !== undefined && Number(ref) >= input) taken = true;
-        return isTerminal(state) || asks(state);
-      },
-      durable: () => commits.durable(),
-      news: () => signals.next(id),
-      closed: () => {
-        this.#subscribers -= 1;
-      },
-    };
-    return openSubscription(source, seq, task ? toLine(seq, JSON.stringify({ task })) : "");
-  }
-
   /** How many streams are open. */
   get subscribers(): number {
-    return this.#subscribers;
+    return this.#followers.count;
   }
 }
 

@@ -10,6 +10,7 @@ import type { Task } from "../protocol/task.ts";
 import type { SendCommand } from "./commands.ts";
 import type { Jobs } from "./jobs.ts";
 import { FIRST_ROW, newRecord, receive, type TaskRecord, take } from "./machine.ts";
+import type { PushCommands } from "./push-commands.ts";
 import { keyReused, type Replay, type Store } from "./store.ts";
 import type { Whole } from "./turn.ts";
 import type { Turns } from "./turns.ts";
@@ -33,6 +34,7 @@ export type InboxOptions = {
   turns: Turns;
   jobs: Jobs;
   agents: Registry;
+  push: PushCommands;
   now(): number;
   maxTaskBytes: number;
 };
@@ -119,7 +121,8 @@ export class Inbox {
       ...(command.historyLength !== 0 && { history: [message] }),
     };
     const begun: Begun = { kind: "task", id: record.id, input: seq, first: { seq, task, taken: true } };
-    const companion = this.#companion(command, record.id, seq);
+    // A config that comes with the message hears of everything.
+    const companion = this.#companion(command, record, seq, 0);
     if (agent.isDurable(toInput(message))) {
       jobs.begin({ before: undefined, record, entries: [step.entry], companion });
       return ok(begun);
@@ -131,6 +134,7 @@ export class Inbox {
       stored: undefined,
       pending: [step.entry],
       companion,
+      push: command.push,
       materialise: command.returnImmediately,
     });
     const outcome = await turn.outcome;
@@ -158,7 +162,9 @@ export class Inbox {
     const live = turns.get(id);
     const step = receive(live?.record ?? stored, command.message, command.newTaskId);
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
-    const companion = this.#companion(command, id, step.entry.seq);
+    const refused = command.push && this.#options.push.check(id, command.push);
+    if (refused) return err(refused);
+    const companion = this.#companion(command, stored, step.entry.seq, step.entry.seq - 1);
     let taken = false;
     let begun: TaskRecord | undefined;
     if (live) {
@@ -202,10 +208,22 @@ export class Inbox {
     return record;
   }
 
-  /** Keeps the answer to an Idempotency-Key, in the transaction that makes it true. */
-  #companion({ idempotency }: SendCommand, task: string, input: number): (() => void) | undefined {
-    const { store, now } = this.#options;
-    return idempotency && (() => store.saveReplay(idempotency, { task, input }, now()));
+  /**
+   * What is written in the transaction that takes the message: the answer to its Idempotency-Key, and the push
+   * notification config it brings, which hears of what follows journal row `after`.
+   */
+  #companion(
+    { idempotency, push: config }: SendCommand,
+    record: TaskRecord,
+    input: number,
+    after: number,
+  ): (() => void) | undefined {
+    const { store, now, push } = this.#options;
+    if (!idempotency && !config) return undefined;
+    return () => {
+      if (idempotency) store.saveReplay(idempotency, { task: record.id, input }, now());
+      if (config) push.forgetSoon(record.id, config.lane, push.save(record, config, after));
+    };
   }
 }
 

@@ -6,6 +6,7 @@
 // In the other direction the instance reports here, and is heard as long as it is its task's present one.
 
 import type { JobParams, JobReport, JobStart } from "../agents/workflow.ts";
+import type { StoredConfig } from "../delivery/stored-config.ts";
 import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
@@ -24,6 +25,8 @@ export type JobsOptions = {
   watchMs: number;
   maxTaskBytes: number;
   waitUntil(promise: Promise<unknown>): void;
+  /** What an agent is told of the webhooks of a task. */
+  notificationsOf(task: string, inline: StoredConfig | undefined): JobStart["notifications"];
   /** Begins the turn that answers the next message waiting in this task's journal. */
   continueTask(record: TaskRecord): void;
 };
@@ -185,6 +188,7 @@ export class Jobs {
       input: JSON.parse(input.body) as Message,
       history: toTask(record, begun, { artifacts: false }).history ?? [],
       memory: store.loadMemory(record.agent, contextId),
+      notifications: this.#options.notificationsOf(task, undefined),
     };
   }
 

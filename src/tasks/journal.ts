@@ -12,7 +12,7 @@ import type { Entry, EntryKind, TaskRecord } from "./machine.ts";
 /** A row holds at most 2 MB; a UTF-16 unit takes at most 3 bytes of UTF-8. */
 const PIECE_UNITS = 500_000;
 
-/** SQLite takes 100 bound parameters a statement here: 19 rows of five, and the task. */
+/** SQLite takes 100 bound parameters a statement here: 19 rows of five, the task and the time. */
 const ROWS_PER_INSERT = 19;
 
 type Row = { seq: number; kind: EntryKind; body: string; ref?: string | null };
@@ -30,15 +30,17 @@ export class Journal {
     this.#sql = sql;
   }
 
-  append(task: string, entries: readonly Entry[]): void {
+  /** `at`: when they happened, in ms. */
+  append(task: string, entries: readonly Entry[], at: number): void {
     const rows = entries.flatMap(toPieces);
     for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
       const batch = rows.slice(start, start + ROWS_PER_INSERT);
-      const values = batch.map(() => "(?1, ?, ?, ?, ?, ?)").join(", ");
+      const values = batch.map(() => "(?1, ?2, ?, ?, ?, ?, ?)").join(", ");
       const bindings = batch.flatMap((row) => [row.seq, row.piece, row.kind, row.body, row.ref ?? null]);
       this.#sql.exec(
-        `INSERT INTO journal (task, seq, piece, kind, body, ref) VALUES ${values}`,
+        `INSERT INTO journal (task, at, seq, piece, kind, body, ref) VALUES ${values}`,
         task,
+        at,
         ...bindings,
       );
     }
@@ -52,6 +54,39 @@ export class Journal {
       afterSeq,
     );
     return collect(cursor, maxUnits);
+  }
+
+  /** One row, and when it was written. */
+  entry(task: string, seq: number): (Entry & { at: number }) | undefined {
+    const rows = this.#sql
+      .exec<Row & { at: number }>(
+        "SELECT seq, kind, body, at FROM journal WHERE task = ? AND seq = ? ORDER BY piece",
+        task,
+        seq,
+      )
+      .toArray();
+    const [entry] = collect(rows, 1);
+    return entry && { ...entry, at: rows[0]?.at ?? 0 };
+  }
+
+  /** The events (statuses and artifacts) after row `afterSeq`, one by one: reading stops where the caller stops. */
+  *events(task: string, afterSeq: number): Generator<Entry & { at: number }> {
+    const rows = this.#sql.exec<Row & { at: number }>(
+      `SELECT seq, kind, body, at FROM journal WHERE task = ? AND seq > ? AND kind IN ('status', 'artifact')
+       ORDER BY seq, piece`,
+      task,
+      afterSeq,
+    );
+    let entry: (Entry & { at: number }) | undefined;
+    for (const { seq, kind, body, at } of rows) {
+      if (entry?.seq === seq) {
+        entry.body += body;
+        continue;
+      }
+      if (entry) yield entry;
+      entry = { seq, kind, body, at };
+    }
+    if (entry) yield entry;
   }
 
   /** The statuses after row `afterSeq`. */

@@ -34,6 +34,9 @@ export type ListFilter = {
 /** Where a page begins: after this task, in the order (statusAt, id) descending. */
 export type Position = { statusAt: number; id: string };
 
+/** How long a task that has ended is kept for notifications that have not. */
+const HELD_MS = 30 * 86_400_000;
+
 export class Records {
   readonly #sql: SqlStorage;
   #counts: Map<string, number> | undefined;
@@ -148,18 +151,24 @@ export class Records {
     return this.#sql.exec<{ total: number }>(query, ...bindings).one().total;
   }
 
-  /** The oldest ended tasks whose status is older than `before` (ms), of all agents. */
-  expired(before: number, limit: number): TaskRecord[] {
+  /**
+   * The oldest ended tasks whose status is older than `before` (ms), of all agents. Those with notifications that are
+   * pending, or dead and not filed yet, are kept 30 days for them.
+   */
+  expired(before: number, limit: number, now: number): TaskRecord[] {
     const found: TaskRecord[] = [];
     for (const key of this.#counters().keys()) {
       const [agent, state] = key.split("/") as [string, TaskState];
       if (!isTerminal(state)) continue;
       const rows = this.#sql.exec<Row>(
         `SELECT * FROM tasks INDEXED BY tasks_by_state WHERE agent = ? AND state = ? AND status_at < ?
+           AND (status_at < ? OR NOT EXISTS (SELECT 1 FROM lanes WHERE task = tasks.id AND pending = 1)
+             AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.task = tasks.id))
          ORDER BY status_at LIMIT ?`,
         agent,
         state,
         before,
+        now - HELD_MS,
         limit,
       );
       for (const row of rows) found.push(toRecord(row));

@@ -77,6 +77,88 @@ const migrations: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX due_by_time ON due (at);
   `,
+  `
+  ALTER TABLE journal ADD COLUMN at INTEGER NOT NULL DEFAULT 0; -- ms; when it was committed
+
+  -- Push notification configs: what the caller asked for. What became of it stands in lanes.
+  CREATE TABLE configs (
+    task TEXT NOT NULL,
+    id TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    lane TEXT NOT NULL,          -- this generation of the config, and its lane
+    url TEXT NOT NULL,
+    version TEXT NOT NULL,       -- dialect of its payloads
+    events TEXT,                 -- JSON array of event names; NULL: all
+    batch TEXT,                  -- JSON; NULL: every notification by itself
+    retry TEXT,                  -- JSON array of delays in ms; NULL: the deployment's
+    sealed TEXT,                 -- PushSecrets, encrypted
+    options TEXT NOT NULL,       -- JSON, ClaimOptions
+    answer TEXT NOT NULL,        -- JSON, what callers are shown
+    created_at INTEGER NOT NULL, -- ms
+    deleting INTEGER NOT NULL,   -- 1: deleted, but a send may still be under way
+    PRIMARY KEY (task, id)
+  ) WITHOUT ROWID;
+
+  -- One row a lane: a config's place in the journal of its task. The journal's row is the notification; a lane
+  -- with a list of its own sends again what it names.
+  CREATE TABLE lanes (
+    task TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    config TEXT NOT NULL,
+    endpoint TEXT NOT NULL,      -- owner|origin
+    target TEXT NOT NULL,        -- the URL without its query
+    ids TEXT NOT NULL,           -- what the webhook-ids of the config begin with
+    start INTEGER NOT NULL,      -- journal row after which the config's notifications begin
+    list TEXT,                   -- JSON array of [journal row, sequence]; NULL: all that follow
+    sequence INTEGER NOT NULL,   -- of the newest settled notification
+    head INTEGER NOT NULL,       -- journal row of the oldest pending notification; none: of the newest settled
+    attempt INTEGER NOT NULL,    -- attempts that the head has had
+    due INTEGER,                 -- ms; NULL: nothing is pending, or the lane does not run
+    pending INTEGER NOT NULL,    -- 1: the head is pending
+    clock_from INTEGER NOT NULL, -- ms; the time of pending notifications is counted from here at the earliest
+    state TEXT NOT NULL,         -- active, paused or disabled
+    reason TEXT,
+    state_at INTEGER NOT NULL,   -- ms
+    delivered INTEGER NOT NULL,
+    dead INTEGER NOT NULL,
+    failures INTEGER NOT NULL,   -- attempts since the newest success
+    failing_since INTEGER,       -- ms
+    last_at INTEGER,             -- ms; the newest attempt
+    last_status INTEGER,
+    last_error TEXT,
+    batch TEXT,                  -- the batch that the head is frozen in
+    PRIMARY KEY (task, lane)
+  ) WITHOUT ROWID;
+  CREATE INDEX lanes_due ON lanes (endpoint, target, due) WHERE due IS NOT NULL;
+
+  -- Batches that were sent at least once: the same notifications go together under the same id.
+  CREATE TABLE batches (
+    id TEXT PRIMARY KEY,
+    members TEXT NOT NULL        -- JSON array of [task, lane, [[journal row, sequence], ...]]
+  ) WITHOUT ROWID;
+
+  -- Origins that have echoed a challenge.
+  CREATE TABLE validated (
+    endpoint TEXT PRIMARY KEY,
+    until INTEGER NOT NULL       -- ms
+  ) WITHOUT ROWID;
+
+  -- What D1 and the metrics have not been told yet, in order.
+  CREATE TABLE outbox (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,          -- attempt, config, unconfig or counters
+    body TEXT NOT NULL           -- JSON
+  );
+
+  -- Notifications that died and are not filed in D1 yet.
+  CREATE TABLE dead (
+    id TEXT PRIMARY KEY,         -- webhook-id
+    task TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body TEXT NOT NULL           -- JSON, DeadLetter without its payload
+  ) WITHOUT ROWID;
+  CREATE INDEX dead_by_task ON dead (task);
+  `,
 ];
 
 /** The schema's version in this database; 0 when there is none. Writes nothing. */

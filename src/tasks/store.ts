@@ -7,9 +7,13 @@ import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
 import { Commits } from "./commits.ts";
+import { DeadLetters } from "./dead-letters.ts";
 import { Due } from "./due.ts";
 import { Journal } from "./journal.ts";
+import { Lanes } from "./lanes.ts";
 import { apply, type Entry, type TaskRecord } from "./machine.ts";
+import { Outbox } from "./outbox.ts";
+import { PushConfigs } from "./push-configs.ts";
 import { Records } from "./records.ts";
 import { migrate, schemaVersion } from "./schema.ts";
 import { Signals } from "./signals.ts";
@@ -47,8 +51,14 @@ export class Store {
   readonly records: Records;
   readonly journal: Journal;
   readonly due: Due;
+  readonly configs: PushConfigs;
+  readonly lanes: Lanes;
+  readonly outbox: Outbox;
+  readonly dead: DeadLetters;
   readonly commits: Commits;
   readonly signals = new Signals();
+  /** Called inside the transaction in which rows join the journal of a task. */
+  onCommit: (task: string, entries: readonly Entry[], at: number) => void = () => {};
   readonly #storage: DurableObjectStorage;
   readonly #name: string;
   #exists: boolean;
@@ -60,6 +70,10 @@ export class Store {
     this.records = new Records(storage.sql);
     this.journal = new Journal(storage.sql);
     this.due = new Due(storage);
+    this.configs = new PushConfigs(storage.sql);
+    this.lanes = new Lanes(storage.sql);
+    this.outbox = new Outbox(storage.sql);
+    this.dead = new DeadLetters(storage.sql);
     this.commits = new Commits(storage);
     this.#exists = schemaVersion(storage.sql) > 0;
     if (this.#exists) migrate(storage);
@@ -95,10 +109,13 @@ export class Store {
   save(change: Change): void {
     const { before, after, entries, memory, companion } = change;
     this.write(() => {
+      const now = Date.now();
       this.records.save(before, after);
-      if (entries.length > 0) this.journal.append(after.id, entries);
+      if (entries.length > 0) this.journal.append(after.id, entries, now);
       if (memory) this.saveMemory(after.agent, after.contextId, memory, after.statusAt);
       companion?.();
+      // After the companion, which may have brought a config that wants these very rows.
+      if (entries.length > 0) this.onCommit(after.id, entries, now);
     });
     void this.#announce(after.id);
   }
@@ -190,9 +207,14 @@ export class Store {
   /** Deletes at most `limit` tasks that ended before `before` (ms), and keys and memories that nothing needs any more. */
   trim(before: number, now: number, limit: number): number {
     return this.write(() => {
-      const expired = this.records.expired(before, limit);
+      const expired = this.records.expired(before, limit, now);
       for (const record of expired) {
         this.journal.delete(record.id);
+        for (const { id } of this.configs.list(record.id)) {
+          this.outbox.add([{ kind: "unconfig", task: record.id, config: id }]);
+        }
+        this.configs.deleteTask(record.id);
+        this.lanes.deleteTask(record.id);
         this.#storage.sql.exec("DELETE FROM reports WHERE task = ?", record.id);
         this.records.delete(record);
       }

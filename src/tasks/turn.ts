@@ -52,6 +52,8 @@ export type TurnHost = {
   broken(turn: Turn): void;
 };
 
+type Notifications = QuickTask["notifications"];
+
 export type TurnStart = {
   agent: Agent;
   host: TurnHost;
@@ -65,6 +67,8 @@ export type TurnStart = {
   journal?: Entry[];
   /** Written together with the task's first row. */
   companion?: (() => void) | undefined;
+  /** What the agent is told of the task's webhooks. */
+  notifications: Notifications;
 };
 
 export class Turn {
@@ -72,6 +76,7 @@ export class Turn {
   readonly #agent: Agent;
   readonly #host: TurnHost;
   readonly #message: Message;
+  readonly #notifications: Notifications;
   readonly #abort = new AbortController();
   readonly #outcome = Promise.withResolvers<Outcome>();
   readonly #earlier: EarlierRun | undefined;
@@ -90,6 +95,7 @@ export class Turn {
     this.#agent = start.agent;
     this.#host = start.host;
     this.#message = start.message;
+    this.#notifications = start.notifications;
     this.#record = start.record;
     this.#stored = start.stored;
     this.#pending = start.pending;
@@ -294,7 +300,7 @@ export class Turn {
         return turn.#stored ? turn.#host.loadHistory(turn.#record) : [turn.#message];
       },
       memory: this.#memoryView(),
-      notifications: { configured: false, validated: false },
+      notifications: this.#notifications,
       stepMs: this.#host.stepMs,
       signal: this.#abort.signal,
       working: (content) => status("TASK_STATE_WORKING", content),

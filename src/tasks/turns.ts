@@ -1,7 +1,8 @@
 // The quick turns that run in this home now: begun by a message, run again after the process died, ended by
 // their agent, by a cancellation or by the watchdog.
 
-import type { Agent } from "../agents/agent.ts";
+import type { Agent, QuickTask } from "../agents/agent.ts";
+import type { StoredConfig } from "../delivery/stored-config.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
@@ -24,6 +25,8 @@ export type TurnsOptions = {
   turnTimeoutMs: number;
   stepMs: number;
   waitUntil(promise: Promise<unknown>): void;
+  /** What an agent is told of the webhooks of a task. */
+  notificationsOf(task: string, inline: StoredConfig | undefined): QuickTask["notifications"];
   /** Begins the turn that answers the next message waiting in this task's journal. */
   continueTask(record: TaskRecord): void;
 };
@@ -36,6 +39,8 @@ export type Begin = {
   pending: Entry[];
   journal?: Entry[];
   companion?: (() => void) | undefined;
+  /** A push notification config that comes with the message, and is not stored yet. */
+  push?: StoredConfig | undefined;
   /** The task exists from the start, whatever the agent does first. */
   materialise?: boolean;
 };
@@ -76,8 +81,9 @@ export class Turns {
 
   /** Starts a turn. The agent has run to its first real wait when this returns. */
   begin(begin: Begin): Turn {
-    const { materialise = false, ...start } = begin;
-    const turn = new Turn({ ...start, host: this.#host });
+    const { materialise = false, push, ...start } = begin;
+    const notifications = this.#options.notificationsOf(start.record.id, push);
+    const turn = new Turn({ ...start, notifications, host: this.#host });
     this.#live.set(turn.taskId, turn);
     if (materialise) turn.materialise();
     // An agent that never returns must not keep the object in memory once its turn is over.

@@ -11,6 +11,7 @@ import { orThrow } from "../operations/or-throw.ts";
 import { A2AError, type Failure } from "../protocol/errors.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
 import { parseParams } from "../protocol/parse.ts";
+import { WEBHOOKS_EXTENSION } from "../protocol/push-options.ts";
 import type { Schema } from "../protocol/schema.ts";
 import { negotiateVersion, parseExtensions } from "../protocol/version.ts";
 
@@ -55,9 +56,7 @@ export function readServiceParameters(
   config: Config,
   name: OperationName,
 ): ServiceParameters {
-  // None is declared by the card but the required ones, so without them the header has nothing to say.
-  const isAsked = config.requiredExtensions.length > 0;
-  const declared = isAsked ? parseExtensions(headers.get("a2a-extensions") ?? undefined) : [];
+  const declared = parseExtensions(headers.get("a2a-extensions") ?? undefined);
   const missing = config.requiredExtensions.filter((uri) => !declared.includes(uri));
   if (missing.length > 0) {
     throw new A2AError("EXTENSION_SUPPORT_REQUIRED", {
@@ -65,7 +64,7 @@ export function readServiceParameters(
       metadata: { extensions: missing.join(",") },
     });
   }
-  const parameters: ServiceParameters = { extensions: config.requiredExtensions };
+  const parameters: ServiceParameters = { extensions: declared.filter((uri) => isServed(uri, config)) };
   const isSend = name === "SendMessage" || name === "SendStreamingMessage";
   const key = isSend ? headers.get("idempotency-key") : null;
   if (key !== null) {
@@ -87,6 +86,11 @@ export function readServiceParameters(
     );
   }
   return parameters;
+}
+
+/** Whether the card declares an extension: others are ignored (§3.2.6). */
+function isServed(uri: string, config: Config): boolean {
+  return config.requiredExtensions.includes(uri) || (uri === WEBHOOKS_EXTENSION && config.pushNotifications);
 }
 
 function checkHeader(field: string, value: string, form: RegExp, description: string): string {
@@ -133,6 +137,12 @@ function invalidTenant(description: string): A2AError {
 /** The address of this server as clients know it, without trailing slash. */
 export function baseUrl(config: Config, request: Request): string {
   return config.publicUrl === "" ? new URL(request.url).origin : config.publicUrl;
+}
+
+/** The host names of this server that a request shows: the one it came to, and the one it should have come to. */
+export function ownHosts(config: Config, request: Request): string[] {
+  const urls = config.publicUrl === "" ? [request.url] : [request.url, config.publicUrl];
+  return urls.map((url) => new URL(url).hostname);
 }
 
 /** Headers of every answer of an operation: its version, and which extensions were activated (§3.2.6). */

@@ -17,6 +17,7 @@ const ownReasons: ReadonlySet<Reason> = new Set([
   "UNAUTHENTICATED",
   "PERMISSION_DENIED",
   "UNAVAILABLE",
+  "RATE_LIMIT_EXCEEDED",
   "PAYLOAD_TOO_LARGE",
   "NOT_FOUND",
 ]);

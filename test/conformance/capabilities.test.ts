@@ -14,7 +14,7 @@ import {
 } from "../support/bindings.ts";
 import { createClient, kindOf, toMessage } from "../support/client.ts";
 import { serveWith } from "../support/server.ts";
-import { MISSING, newClient } from "./tasks.ts";
+import { MISSING, newClient, withoutPush } from "./tasks.ts";
 
 // The agent that is asked to throw is logged, as it should be.
 beforeEach(() => void vi.spyOn(console, "error").mockImplementation(() => {}));
@@ -36,9 +36,14 @@ describe.each(BINDINGS)("over %s", (binding: Binding) => {
       expect((await client.list()).totalSize).toBe(1);
     });
 
-    it("push is off in all four operations, for tasks that exist and that do not", async () => {
-      const client = newClient();
+    it("PUSH_NOTIFICATIONS=false: none of the four operations, for tasks that exist or do not, and the card says so", async () => {
+      const client = withoutPush();
       const { id } = await client.sendForTask("input");
+      const card = await (await client.request("/.well-known/agent-card.json")).json<{
+        capabilities: object;
+      }>();
+      expect(card.capabilities).toMatchObject({ pushNotifications: false });
+      expect(card.capabilities).not.toHaveProperty("extensions");
       for (const taskId of [id, MISSING]) {
         const asked = [
           ["CreateTaskPushNotificationConfig", { taskId, url: "https://example.com/hook" }],
@@ -99,7 +104,7 @@ describe.each(BINDINGS)("over %s", (binding: Binding) => {
         await ask(client, "GetTask", { id: MISSING }),
         await ask(client, "CancelTask", { id }),
         await ask(client, "SubscribeToTask", { id }),
-        await ask(client, "ListTaskPushNotificationConfigs", { taskId: id }),
+        await ask(withoutPush(), "ListTaskPushNotificationConfigs", { taskId: id }),
         await ask(client, "ListTasks", { pageSize: 0 }),
         await ask(client, "ListTasks", {}, { "a2a-version": "7.0" }),
       ];
@@ -128,7 +133,7 @@ describe.each(BINDINGS)("over %s", (binding: Binding) => {
       const table: [Outcome, number, number][] = [
         [await ask(client, "GetTask", { id: MISSING }), -32001, 404],
         [await ask(client, "CancelTask", { id }), -32002, 400],
-        [await ask(client, "ListTaskPushNotificationConfigs", { taskId: id }), -32003, 400],
+        [await ask(withoutPush(), "ListTaskPushNotificationConfigs", { taskId: id }), -32003, 400],
         [await ask(client, "SubscribeToTask", { id }), -32004, 400],
         [await ask(client, "ListTasks", {}, { "a2a-version": "7.0" }), -32009, 400],
         [await ask(client, "ListTasks", { pageSize: 0 }), -32602, 400],

@@ -33,6 +33,7 @@ import {
 } from "@a2a-js/sdk/errors";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { sha256 } from "../../src/lib/bytes.ts";
+import { WEBHOOKS_EXTENSION } from "../../src/protocol/push-options.ts";
 import { newOwner, ORIGIN } from "../support/client.ts";
 import { type Serve, serveWith } from "../support/server.ts";
 
@@ -284,6 +285,7 @@ describe.each(BINDINGS)("over %s", (binding) => {
     const response = await serve(new Request(`${ORIGIN}/.well-known/agent-card.json`));
     expect(AgentCard.fromJSON(await response.json()).capabilities?.extensions).toMatchObject([
       { uri, required: true },
+      { uri: WEBHOOKS_EXTENSION, required: false },
     ]);
     await expect(client.sendMessage(saying("hello"))).rejects.toBeInstanceOf(ExtensionSupportRequiredError);
     const serviceParameters = { ...withExtension(uri) };
@@ -302,8 +304,8 @@ describe.each(BINDINGS)("over %s", (binding) => {
     await expect(client.sendMessage(saying("hello"))).rejects.toBeInstanceOf(VersionNotSupportedError);
   });
 
-  it("a webhook is refused by name, also one that comes with the message", async () => {
-    const client = await connect(binding);
+  it("a webhook that comes with the message is refused by name where push is off (§3.3.4)", async () => {
+    const client = await connect(binding, { serve: serveWith({ pushNotifications: false }) });
     const config = TaskPushNotificationConfig.fromJSON({ url: "https://example.com/hook" });
     // The client itself leaves the webhook out of a message when the card says push off.
     const request = saying("hello");

@@ -2,6 +2,7 @@
 
 import type { Task } from "../../src/protocol/task.ts";
 import { type Client, createClient } from "../support/client.ts";
+import { serveWith } from "../support/server.ts";
 
 export const MISSING = "0-018f0000-0000-7000-8000-000000000000";
 export const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -22,6 +23,10 @@ export async function endIn(client: Client, state: keyof typeof endings): Promis
 }
 
 export const newClient = () => createClient({ agent: "conformance" });
+
+/** A client of a deployment that serves no webhooks. */
+export const withoutPush = () =>
+  createClient({ agent: "conformance", fetch: serveWith({ pushNotifications: false }) });
 
 /** Every member of a JSON value, by the name it has. */
 export function* members(value: unknown): Generator<[name: string, value: unknown]> {

@@ -5,6 +5,7 @@ import { env } from "cloudflare:test";
 import type { Agent } from "../../src/agents/agent.ts";
 import { createRegistry } from "../../src/agents/registry.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
+import { parseKeyRing } from "../../src/keys/ring.ts";
 import { type Answer, type Call, type Deps, execute } from "../../src/operations/index.ts";
 import { A2AError, type Failure } from "../../src/protocol/errors.ts";
 import { type OperationName, operations } from "../../src/protocol/operations.ts";
@@ -22,6 +23,13 @@ export function configWith(settings: Partial<Config> = {}): Config {
   return { ...loaded.value, ...settings };
 }
 
+/** What operations on push notification configs need; every receiver passes the challenge. */
+export function pushDeps(config: Config): Pick<Deps, "ring" | "challenge"> {
+  const ring = parseKeyRing(config.encryptionKeys);
+  if (!ring.ok) throw new Error(ring.error);
+  return { ring: ring.value, challenge: async () => true };
+}
+
 export function agentNamed(name: string): Agent {
   const registry = createRegistry({ environment: "development", defaultAgent: "echo" });
   const agent = registry.ok ? registry.value.get(name) : undefined;
@@ -32,7 +40,8 @@ export function agentNamed(name: string): Agent {
 /** One caller's operations; what they throw is an A2AError, or a bug. */
 export function createOperations(setting: Setting = {}) {
   const { settings, owner = crypto.randomUUID(), agent = "conformance", ...deps } = setting;
-  const all: Deps = { config: configWith(settings), homes: env.HOMES, now: Date.now, ...deps };
+  const config = configWith(settings);
+  const all: Deps = { ...pushDeps(config), config, homes: env.HOMES, now: Date.now, ...deps };
 
   const run = (name: OperationName, params: unknown, call: Partial<Call> = {}): Promise<Answer> => {
     const schema: Schema<unknown> = operations[name].params;
@@ -43,6 +52,7 @@ export function createOperations(setting: Setting = {}) {
       agent: agentNamed(agent),
       params: parsed.value,
       baseUrl: "https://agents.test",
+      ownHosts: ["agents.test"],
       extensions: [],
       ...call,
     });

@@ -4,9 +4,10 @@ import { env } from "cloudflare:test";
 import { createRegistry } from "../../src/agents/registry.ts";
 import { type AppDeps, createApp } from "../../src/app.ts";
 import { createAuthenticate } from "../../src/auth/authenticate.ts";
+import { createRequireOperator } from "../../src/auth/operator.ts";
 import type { Config } from "../../src/config.ts";
 import { execute } from "../../src/operations/index.ts";
-import { configWith } from "./operations.ts";
+import { configWith, pushDeps } from "./operations.ts";
 
 export type Serve = (request: Request) => Promise<Response>;
 
@@ -20,8 +21,12 @@ export function serveWith(settings: Partial<Config>, deps: Partial<AppDeps> = {}
     agents: agents.value,
     now: Date.now,
     authenticate: createAuthenticate(config, env.DB),
-    execute: (name, call) => execute({ config, homes: env.HOMES, now: Date.now }, name, call),
+    execute: (name, call) =>
+      execute({ ...pushDeps(config), config, homes: env.HOMES, now: Date.now }, name, call),
     checkReady: async () => ({}),
+    requireOperator: createRequireOperator(config.adminKey),
+    jwks: { keys: [] },
+    metrics: async () => "",
     ...deps,
   });
   return async (request) => app.fetch(request);

@@ -10,6 +10,8 @@ import { type Entry, newRecord, receive, type TaskRecord } from "../../src/tasks
 import type { Change } from "../../src/tasks/store.ts";
 import { Turn, type TurnHost } from "../../src/tasks/turn.ts";
 
+const notifications = { configured: false, validated: false };
+
 const message: Message = { messageId: "m", role: "ROLE_USER", parts: [{ text: "go" }] };
 
 export const text = (value: string) => [{ text: value }];
@@ -84,6 +86,7 @@ export function begin(
     stored: undefined,
     pending: [step.entry],
     companion,
+    notifications,
   });
   return { home, turn, done: turn.run() };
 }
@@ -103,6 +106,7 @@ export function again(home: ArrayHome, run: (task: QuickTask) => Promise<void>) 
     stored: record,
     pending: [],
     journal,
+    notifications,
   });
   return { turn, done: turn.run() };
 }

@@ -15,6 +15,9 @@ function withJournal<T>(use: (journal: Journal, sql: SqlStorage) => T): Promise<
   }) as Promise<T>;
 }
 
+/** When the rows of these tests are written, in ms. */
+const AT = 1_767_225_600_000;
+
 const ids = { taskId: "t", contextId: "c" };
 const row = (seq: number, kind: Entry["kind"], value: unknown): Entry => ({
   seq,
@@ -43,8 +46,8 @@ describe("append and read", () => {
   it("keeps rows of any number in order, and tasks apart", async () => {
     const entries = Array.from({ length: 1_000 }, (_, i) => chunk(i + 1, "a", `${i}`));
     const read = await withJournal((journal) => {
-      journal.append("t", entries);
-      journal.append("u", entries.slice(0, 3));
+      journal.append("t", entries, AT);
+      journal.append("u", entries.slice(0, 3), AT);
       return [journal.read("t", 0), journal.read("u", 0), journal.read("v", 0)];
     });
     expect(read).toEqual([entries, entries.slice(0, 3), []]);
@@ -53,7 +56,7 @@ describe("append and read", () => {
   it("reads what follows a row, in pages that hold at least one row", async () => {
     const entries = Array.from({ length: 10 }, (_, i) => chunk(i + 1, "a", "x".repeat(1_000)));
     const pages = await withJournal((journal) => {
-      journal.append("t", entries);
+      journal.append("t", entries, AT);
       return [
         journal.read("t", 7),
         journal.read("t", 0, 1),
@@ -70,7 +73,7 @@ describe("append and read", () => {
       { ...status(2, "TASK_STATE_WORKING"), ref: "1" },
     ];
     const read = await withJournal((journal) => {
-      journal.append("t", entries);
+      journal.append("t", entries, AT);
       return journal.read("t", 0);
     });
     expect(read).toEqual(entries);
@@ -83,7 +86,7 @@ describe("append and read", () => {
       for (const shift of ["", "x"]) {
         const body = `${shift}${"\u{1F600}".repeat(length)}`.slice(0, length).toWellFormed();
         const [read, rows] = await withJournal((journal, sql) => {
-          journal.append("t", [{ seq: 1, kind: "artifact", body }, chunk(2, "a", "next")]);
+          journal.append("t", [{ seq: 1, kind: "artifact", body }, chunk(2, "a", "next")], AT);
           return [
             journal.read("t", 0),
             sql.exec("SELECT piece FROM journal WHERE seq = 1").toArray().length,
@@ -98,8 +101,8 @@ describe("append and read", () => {
 
   it("deletes a task's rows and no other's", async () => {
     const left = await withJournal((journal) => {
-      journal.append("t", [said(1, "ROLE_USER", "x")]);
-      journal.append("tt", [said(1, "ROLE_USER", "y")]);
+      journal.append("t", [said(1, "ROLE_USER", "x")], AT);
+      journal.append("tt", [said(1, "ROLE_USER", "y")], AT);
       journal.delete("t");
       return [journal.read("t", 0).length, journal.read("tt", 0).length];
     });
@@ -201,7 +204,7 @@ describe("toTask", () => {
       { artifacts: false, historyLength: 2 },
     ];
     const stored = await withJournal((journal) => {
-      journal.append("t", entries);
+      journal.append("t", entries, AT);
       return views.map((view) => journal.toTask(record, view));
     });
     expect(stored).toEqual(views.map((view) => toTask(record, entries, view)));

@@ -31,6 +31,9 @@ export function createRecordingApp(overrides: Partial<AppDeps> & { settings?: Pa
       return { kind: "value", json: toJsonBytes({ done: true }) };
     },
     checkReady: async () => ({ homes: "ok" }),
+    requireOperator: async () => {},
+    jwks: { keys: [] },
+    metrics: async () => "",
     now: () => 1_700_000_000_500,
     ...deps,
   });

@@ -25,14 +25,20 @@ import {
   UnsupportedOperationError,
 } from "@a2a-js/sdk/errors";
 import { describe, expect, it } from "vitest";
+import { type Serve, serveWith } from "../support/server.ts";
 import { newOwner, ORIGIN, send } from "./front-door.ts";
 
 /** A client of one agent, found through its card, for an owner of its own. */
-function connect(binding: string, agent = "conformance", owner = newOwner()): Promise<Client> {
+function connect(
+  binding: string,
+  agent = "conformance",
+  serve: Serve = (request) => send(request.url.slice(ORIGIN.length), request),
+): Promise<Client> {
+  const owner = newOwner();
   const fetchImpl: typeof fetch = (input, init) => {
     const request = new Request(input, init);
     request.headers.set("x-dev-owner", owner);
-    return send(request.url.slice(ORIGIN.length), request);
+    return serve(request);
   };
   const factory = new ClientFactory({
     transports: [new JsonRpcTransportFactory({ fetchImpl }), new RestTransportFactory({ fetchImpl })],
@@ -230,7 +236,7 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
     });
 
     it("that push notifications are off, in each operation on them", async () => {
-      const { transport } = await connect(binding);
+      const { transport } = await connect(binding, undefined, serveWith({ pushNotifications: false }));
       const config = { tenant: "", taskId: missing.id, id: "c" };
       const list = { tenant: "", taskId: missing.id, pageSize: 0, pageToken: "" };
       const url = TaskPushNotificationConfig.fromJSON({ ...config, url: "https://example.com/hook" });

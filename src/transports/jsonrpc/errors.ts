@@ -26,6 +26,7 @@ const codes = {
   PERMISSION_DENIED: -31403,
   NOT_FOUND: -31404,
   UNAVAILABLE: -31503,
+  RATE_LIMIT_EXCEEDED: -31429,
   // A body that was not read is no valid request, and every client knows this number.
   PAYLOAD_TOO_LARGE: -32600,
 } satisfies Record<Reason, number>;
@@ -37,6 +38,7 @@ const statuses: Partial<Record<Reason, number>> = {
   NOT_FOUND: 404,
   PAYLOAD_TOO_LARGE: 413,
   UNAVAILABLE: 503,
+  RATE_LIMIT_EXCEEDED: 429,
 };
 
 export type ErrorResponse = {

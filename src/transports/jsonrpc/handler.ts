@@ -15,6 +15,7 @@ import {
   baseUrl,
   chooseAgent,
   type Deps,
+  ownHosts,
   readParams,
   readServiceParameters,
   requireCaller,
@@ -58,6 +59,9 @@ export async function handleJsonRpc(
       ...service,
       get baseUrl() {
         return baseUrl(config, request);
+      },
+      get ownHosts() {
+        return ownHosts(config, request);
       },
     });
     const headers = answerHeaders(service.extensions);

@@ -25,6 +25,7 @@ const statuses = {
   NOT_FOUND: { code: 404, status: "NOT_FOUND" },
   PAYLOAD_TOO_LARGE: { code: 413, status: "INVALID_ARGUMENT" },
   UNAVAILABLE: { code: 503, status: "UNAVAILABLE" },
+  RATE_LIMIT_EXCEEDED: { code: 429, status: "RESOURCE_EXHAUSTED" },
 } satisfies Record<Reason, Status>;
 
 export type ErrorBody = {

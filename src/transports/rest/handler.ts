@@ -12,6 +12,7 @@ import {
   baseUrl,
   chooseAgent,
   type Deps,
+  ownHosts,
   readParams,
   readServiceParameters,
   requireCaller,
@@ -48,6 +49,9 @@ export async function handleRest(
       ...service,
       get baseUrl() {
         return baseUrl(config, request);
+      },
+      get ownHosts() {
+        return ownHosts(config, request);
       },
     });
     const headers = answerHeaders(service.extensions);

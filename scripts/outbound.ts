@@ -1,0 +1,181 @@
+// How requests of the Worker leave a machine of one's own when webhooks may not lead inside: over this process, which
+// looks at the addresses that are really connected to.
+//
+// The Worker has asked DNS before, but a name can lead elsewhere a moment later. Here the name is resolved by the
+// connection itself, and one address that is not public refuses it. Two parts: a small Worker in the same runtime that
+// takes every outgoing request, and a handler in Node that makes the connection. The handler says why it failed in
+// a header that it takes away from every real answer; the small Worker turns it into an error, which no receiver can
+// forge (src/outbound/failure.ts reads it).
+
+import { lookup as systemLookup } from "node:dns";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { Agent, request as connect } from "node:https";
+import { isIP, type LookupFunction } from "node:net";
+import { pipeline } from "node:stream";
+import type { V4WorkerOptions } from "miniflare";
+import { type FetchFailure, SERVICE_ERROR } from "../src/outbound/failure.ts";
+import { isPublicAddress } from "../src/outbound/guard.ts";
+
+export type OutboundServiceOptions = {
+  /** Reached wherever it is: the operator named it, and it alone, with its path. */
+  dohUrl: string;
+  compatibilityDate: string;
+  /** How names are resolved when a connection is made; default: as the system does. */
+  lookup?: LookupFunction;
+  /** Certificate authorities in PEM; default: those of Node, with NODE_EXTRA_CA_CERTS. */
+  ca?: string[];
+};
+
+export type OutboundService = {
+  /** For Miniflare: the Worker that every other one is given as its `outboundService`, by this name. */
+  name: string;
+  worker: V4WorkerOptions;
+  /** Closes the connections that are kept. */
+  close(): void;
+};
+
+const URL_HEADER = "a2a-edge-outbound-url";
+const FAILURE_HEADER = "a2a-edge-outbound-failure";
+
+const SCRIPT = `export default {
+  async fetch(request, env) {
+    const forwarded = new Request(request);
+    forwarded.headers.set("${URL_HEADER}", request.url);
+    const answer = await env.HANDLER.fetch(forwarded);
+    const failure = answer.headers.get("${FAILURE_HEADER}");
+    if (failure !== null) throw new Error("${SERVICE_ERROR}" + failure);
+    return answer;
+  },
+};`;
+
+export function createOutboundService(options: OutboundServiceOptions): OutboundService {
+  const name = "a2a-edge-outbound";
+  const { handle, close } = createOutboundHandler(options);
+  const { compatibilityDate } = options;
+  const serviceBindings = { HANDLER: { node: handle } };
+  return { name, worker: { name, modules: true, script: SCRIPT, compatibilityDate, serviceBindings }, close };
+}
+
+/** Makes the request whose URL is in its header, and passes on the answer as it comes. */
+export function createOutboundHandler(options: Omit<OutboundServiceOptions, "compatibilityDate">) {
+  const { dohUrl, ca, lookup = systemLookup as LookupFunction } = options;
+  const resolver = withoutQuery(URL.parse(dohUrl));
+  // Free connections are closed before most servers would: one that dies as it is taken costs an attempt.
+  const settings = { keepAlive: true, timeout: 4_000, rejectUnauthorized: true, ...(ca && { ca }) };
+  // Two pools: a connection to the resolver may lead inside, and is not for anybody else.
+  const filtered = new Agent({ ...settings, lookup: publicOnly(lookup) });
+  const trusted = new Agent({ ...settings, lookup });
+
+  /** Who may connect to `url`; undefined: nobody. */
+  function agentFor(url: URL): Agent | undefined {
+    if (url.protocol !== "https:") return undefined;
+    if (withoutQuery(url) === resolver) return trusted;
+    // A host that is an address is connected to without a lookup.
+    const host = hostOf(url);
+    return isIP(host) === 0 || isPublicAddress(host) ? filtered : undefined;
+  }
+
+  return {
+    handle(incoming: IncomingMessage, outgoing: ServerResponse): void {
+      const url = URL.parse(String(incoming.headers[URL_HEADER]));
+      const agent = url === null ? undefined : agentFor(url);
+      if (url === null || agent === undefined) refuse(incoming, outgoing, "blocked_destination");
+      else forward(incoming, outgoing, url, agent);
+    },
+    close() {
+      filtered.destroy();
+      trusted.destroy();
+    },
+  };
+}
+
+function forward(incoming: IncomingMessage, outgoing: ServerResponse, url: URL, agent: Agent): void {
+  const sent = connect({
+    host: hostOf(url),
+    port: url.port || 443,
+    path: url.pathname + url.search,
+    method: incoming.method ?? "GET",
+    headers: { ...passed(incoming.headers), host: url.host },
+    agent,
+  });
+  let inHandshake = false;
+  sent.on("socket", (socket) => {
+    socket.once("connect", () => {
+      inHandshake = true;
+    });
+    socket.once("secureConnect", () => {
+      inHandshake = false;
+    });
+  });
+  sent.on("error", (error) => refuse(incoming, outgoing, classify(error, inHandshake)));
+  sent.on("response", (answer) => {
+    outgoing.writeHead(answer.statusCode ?? 502, passed(answer.headers));
+    // A body that breaks off breaks off for the Worker as well.
+    pipeline(answer, outgoing, () => {});
+  });
+  // The Worker has lost interest: its time is over, or it has read enough.
+  outgoing.on("close", () => sent.destroy());
+  incoming.on("error", () => sent.destroy());
+  incoming.pipe(sent);
+}
+
+function refuse(incoming: IncomingMessage, outgoing: ServerResponse, failure: FetchFailure): void {
+  incoming.resume();
+  if (outgoing.headersSent) outgoing.destroy();
+  else outgoing.writeHead(502, { [FAILURE_HEADER]: failure }).end();
+}
+
+class BlockedError extends Error {}
+
+/** Refuses a name if any of its addresses is not public, rather than choosing among them. */
+function publicOnly(resolve: LookupFunction): LookupFunction {
+  return (host, options, callback) => {
+    resolve(host, { ...options, all: true }, (error, found) => {
+      const addresses = Array.isArray(found) ? found : [];
+      const [first] = addresses;
+      if (error !== null) callback(error, "");
+      else if (first === undefined || !addresses.every(({ address }) => isPublicAddress(address))) {
+        callback(new BlockedError(`${host} does not lead to public addresses alone`), "");
+      } else if (options.all) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    });
+  };
+}
+
+function classify(error: NodeJS.ErrnoException, inHandshake: boolean): FetchFailure {
+  if (error instanceof BlockedError) return "blocked_destination";
+  const code = error.code ?? "";
+  if (/^(ENOTFOUND|ENODATA|EAI_)/.test(code)) return "dns_failure";
+  // A handshake also ends when the network does.
+  const lost = /^(ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|ENETDOWN|EHOSTUNREACH)$/.test(code);
+  return inHandshake && !lost ? "tls_error" : "network_error";
+}
+
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, "");
+}
+
+function withoutQuery(url: URL | null): string | undefined {
+  return url === null ? undefined : url.origin + url.pathname;
+}
+
+/** Of one connection only (RFC 9110 §7.6.1), or of the local runtime. */
+const OWN_HEADERS = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "cf-worker",
+  "mf-cf-blob",
+  "mf-custom-node-service",
+  URL_HEADER,
+  FAILURE_HEADER,
+]);
+
+function passed(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_HEADERS.has(name)));
+}

@@ -1,0 +1,230 @@
+// What an EndpointObject and its homes say to each other: a home is spoken to by one exchange at a time, and what is
+// settled meanwhile goes into the next. So under load an exchange carries many settlements, and when there is little
+// to do none waits for company.
+
+import { log } from "../telemetry/log.ts";
+import { Correspondent } from "./correspondent.ts";
+import type {
+  Allowance,
+  Claim,
+  DeliveryHome,
+  ExchangeAnswer,
+  ExchangeRequest,
+  Settlement,
+} from "./exchange.ts";
+import type { FairQueue } from "./fair-queue.ts";
+import type { Share } from "./share.ts";
+import { PATIENCE_MS, type Targets } from "./targets.ts";
+
+/** Claims that wait here, of one home and of one target: enough that no slot waits for an exchange. */
+const AHEAD = 24;
+/** So many of a target's claims count against what its home may have here: a slow target must not use all of it. */
+export const COUNTED = 6;
+/** An exchange only to claim is worth it when there is this much room. */
+const WORTH = AHEAD / 2;
+/** Nothing is claimed beyond bodies of so many characters in all: an object has 128 MB, and the code needs some. */
+const MAX_WAITING_CHARS = 8_000_000;
+/** While an operator has paused the origin, homes ask again after this time: in case they do not hear of its end. */
+const PAUSED_MS = 3_600_000;
+
+/** An allowance of this target is one of all that are not named. */
+const ALL = "*";
+
+export type CorrespondenceOptions = {
+  /** Name of the EndpointObject. */
+  endpoint: string;
+  homeOf(id: string): DeliveryHome;
+  targets: Targets;
+  share: Share;
+  queue: FairQueue;
+  /** Keys of a home's claims that are being sent. */
+  sending(home: string): string[];
+  /** A home has given claims. */
+  received(home: string, claims: readonly Claim[]): void;
+  /** A home has been given up: what is claimed of it will be claimed again. */
+  gaveUp(home: string): void;
+  isPaused(): boolean;
+  /** A home was told of the pause, and is to be rung when it is over. */
+  toldOfPause(home: string): void;
+  validatedUntil(): number | undefined;
+  now(): number;
+  changed(): void;
+};
+
+/** What a home may give now. */
+type Wish = { want: number; allowances: Allowance[] };
+
+export class Correspondence {
+  readonly #options: CorrespondenceOptions;
+  /** An owner has at most 64 homes. */
+  readonly #homes = new Map<string, Correspondent>();
+  #counters: Record<string, number> = {};
+
+  constructor(options: CorrespondenceOptions) {
+    this.#options = options;
+  }
+
+  /** A home may have something to claim. */
+  ring(home: string): void {
+    this.#get(home).rung = true;
+  }
+
+  /** A target has become free: every home may have something for it. */
+  ringAll(): void {
+    for (const home of this.#homes.values()) home.rung = true;
+  }
+
+  /** There is room again on a target of which homes could not give all they had. */
+  ringLimited(): void {
+    for (const home of this.#homes.values()) {
+      if (home.limited) home.rung = true;
+      home.limited = false;
+    }
+  }
+
+  /** Keeps a settlement for the next exchange with its home, at `at` (ms) at the latest. */
+  settle(home: string, settlement: Settlement, at: number): void {
+    this.#get(home).settle(settlement, at);
+  }
+
+  /** Adds one to a counter that the next exchange hands over. */
+  count(key: string): void {
+    this.#counters[key] = (this.#counters[key] ?? 0) + 1;
+  }
+
+  /** Whether a home does not answer at present: what is sent for it may have to be sent again. */
+  isFailing(home: string): boolean {
+    return this.#homes.get(home)?.isFailing ?? false;
+  }
+
+  /** Whether there is nothing more to say to anybody. */
+  get isQuiet(): boolean {
+    return [...this.#homes.values()].every((home) => home.isQuiet);
+  }
+
+  /** Begins the exchanges that are due; answers when (ms) the next one is. */
+  advance(now: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const home of this.#homes.values()) {
+      if (home.talking || home.isQuiet) continue;
+      const at = home.exchangeAt(this.#barredUntil(now) !== undefined || this.#roomFor(home.home) >= WORTH);
+      if (at <= now) void this.#exchange(home, now);
+      else next = Math.min(next, at);
+    }
+    return next;
+  }
+
+  async #exchange(home: Correspondent, now: number): Promise<void> {
+    const wasRung = home.rung;
+    const { want, allowances } = this.#wishFor(home, now);
+    const validatedUntil = this.#options.validatedUntil();
+    const counters = this.#counters;
+    this.#counters = {};
+    const request: ExchangeRequest = {
+      endpoint: this.#options.endpoint,
+      settled: home.begin(),
+      want,
+      allowances,
+      busy: this.#busy(home.home),
+      counters,
+      ...(validatedUntil !== undefined && validatedUntil !== home.toldValidatedUntil && { validatedUntil }),
+    };
+    try {
+      const answer = await this.#options.homeOf(home.home).exchange(request);
+      home.answered(request);
+      this.#understand(home, request, answer, wasRung);
+      this.#options.received(home.home, this.#fresh(home.home, answer.claims));
+    } catch (error) {
+      for (const [key, value] of Object.entries(counters)) {
+        this.#counters[key] = (this.#counters[key] ?? 0) + value;
+      }
+      if (home.failed(request, this.#options.now())) {
+        log("error", "a home could not be told what became of its notifications; it will send them again", {
+          home: home.home,
+          settlements: request.settled.length,
+          error,
+        });
+        this.#options.gaveUp(home.home);
+      }
+    }
+    this.#options.changed();
+  }
+
+  /** Whether to ask again, and when. */
+  #understand(
+    home: Correspondent,
+    { want, allowances }: ExchangeRequest,
+    { claims, more }: ExchangeAnswer,
+    wasRung: boolean,
+  ): void {
+    if (want === 0) {
+      // There was no room for what it may have; if all is held, it knows until when.
+      if (wasRung && !allowances.some(({ target }) => target === ALL)) home.rung = true;
+      return;
+    }
+    if (!more) return;
+    const isLimited = allowances.some(({ holdUntil }) => holdUntil === undefined);
+    if (claims.length >= want || (claims.length > 0 && !isLimited)) home.rung = true;
+    else home.limited = true;
+  }
+
+  /** Claims without those that are here already: their home did not know it when it answered. */
+  #fresh(home: string, claims: readonly Claim[]): Claim[] {
+    const busy = new Set(this.#busy(home));
+    return claims.filter(({ key }) => {
+      if (busy.has(key)) return false;
+      busy.add(key);
+      return true;
+    });
+  }
+
+  #busy(home: string): string[] {
+    const waiting = [...this.#options.queue.of(home)].flat();
+    return [...waiting.map(({ claim }) => claim.key), ...this.#options.sending(home)];
+  }
+
+  #roomFor(home: string): number {
+    const { queue } = this.#options;
+    if (queue.chars >= MAX_WAITING_CHARS) return 0;
+    let counted = 0;
+    for (const claims of queue.of(home)) counted += Math.min(claims.length, COUNTED);
+    return Math.max(0, AHEAD - counted);
+  }
+
+  /** Until when (ms) nothing at all may be sent, if that is so. */
+  #barredUntil(now: number): number | undefined {
+    const { share, isPaused } = this.#options;
+    if (isPaused()) return now + PAUSED_MS;
+    const heldUntil = share.heldUntil() ?? 0;
+    return heldUntil > now + PATIENCE_MS ? heldUntil : undefined;
+  }
+
+  #wishFor({ home }: Correspondent, now: number): Wish {
+    const { targets, queue, isPaused, toldOfPause } = this.#options;
+    const holdUntil = this.#barredUntil(now);
+    if (holdUntil !== undefined) {
+      if (isPaused()) toldOfPause(home);
+      return { want: 0, allowances: [{ target: ALL, claims: 0, holdUntil }] };
+    }
+    const want = this.#roomFor(home);
+    const allowances = new Map<string, Allowance>();
+    for (const target of queue.targets()) {
+      const claims = Math.max(0, AHEAD - queue.count(target));
+      if (claims < want) allowances.set(target, { target, claims });
+    }
+    for (const [target, { claims: most, hold }] of targets.constrained(now)) {
+      const claims = Math.max(0, Math.min(most, AHEAD) - queue.count(target));
+      if (hold) allowances.set(target, { target, claims: 0, holdUntil: hold.retryAt });
+      else if (claims < want) allowances.set(target, { target, claims });
+    }
+    return { want, allowances: [...allowances.values()] };
+  }
+
+  #get(home: string): Correspondent {
+    const known = this.#homes.get(home);
+    if (known) return known;
+    const made = new Correspondent(home);
+    this.#homes.set(home, made);
+    return made;
+  }
+}

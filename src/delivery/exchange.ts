@@ -1,0 +1,158 @@
+// What homes and endpoints say to each other. The home is the truth: it knows which notifications are due and
+// what became of each. The EndpointObject is the only sender to its origin: it knows how fast, and whether at all.
+//
+// All of it happens in one call, `exchange`: the endpoint hands over what it has settled and takes what comes next
+// under a lease. A claim whose answer is lost is claimed again when the lease has run out.
+
+import type { ErrorClass, Outcome } from "./outcome.ts";
+
+/** A message in the queue of doorbells: "this home has something for this endpoint". It is never the only copy. */
+export type Doorbell = {
+  kind: "ring";
+  /** Durable Object id of the home. */
+  home: string;
+  /** Name of the EndpointObject: `<owner>|<origin>`. */
+  endpoint: string;
+};
+
+/** A message in the dead-letter queue: these notifications of a home died and want to be filed in D1. */
+export type DeadNotice = { kind: "dead"; home: string; ids: string[] };
+
+/** The name of the EndpointObject that sends an owner's notifications to an origin (scheme, host, port). */
+export function endpointName(owner: string, origin: string): string {
+  return `${owner}|${origin}`;
+}
+
+/** What a config asks for beyond a URL, without its secrets. */
+export type ClaimOptions = {
+  /** The scheme of `authentication`, spelled as configured. */
+  scheme?: string;
+  jwt?: { audience?: string };
+  oauth2?: {
+    tokenUrl: string;
+    clientId: string;
+    scope?: string;
+    audience?: string;
+    method: "client_secret_basic" | "client_secret_post";
+  };
+  /** Per URL; never above what the deployment allows. */
+  rateLimit?: { perMinute: number; burst?: number };
+  securityLevel?: string;
+};
+
+/** One notification (or one batch of them) to be sent once. */
+export type Claim = {
+  /** The lane, or the batch of lanes, that is claimed; at most one send of it may be under way. */
+  key: string;
+  /** The lanes it belongs to: one, or the members of a batch. A lane is named by its config's generation. */
+  lanes: string[];
+  /** The `webhook-id`: the same on every attempt; no dot in it. */
+  id: string;
+  task: string;
+  config: string;
+  /** The URL without its query: what breaker, bucket and pauses go by. */
+  target: string;
+  url: string;
+  /** `webhook-sequence`: 1, 2, 3 … per config; of a batch the first. */
+  sequence: number;
+  /** 1 for the first attempt. */
+  attempt: number;
+  /** The same bytes on every attempt. */
+  body: string;
+  contentType: string;
+  /** `A2A-Version` of the payload. */
+  version: string;
+  /** The config's PushSecrets, encrypted with the context `<task>/<config>`; null: it has none. */
+  sealed: string | null;
+  options: ClaimOptions;
+  /** When the event was committed, in ms; of a batch the first. */
+  committedAt: number;
+  /** When this attempt was due, in ms. */
+  plannedAt: number;
+};
+
+/** What became of one attempt. */
+export type Settlement = {
+  key: string;
+  /** Of the claim: a settlement of another attempt than the present one is ignored. */
+  id: string;
+  attempt: number;
+  /** `released`: not attempted (paused, stopped, aborted before the send); uses up no attempt. */
+  outcome: Outcome | "released";
+  /** When it was sent, in ms; 0 if it was not. */
+  startedAt: number;
+  durationMs: number;
+  /** HTTP status, if there was an answer. */
+  status?: number;
+  error?: ErrorClass;
+  /** The beginning of the answer (at most 4 KB), on failure only. */
+  response?: string;
+  /** Of Retry-After: the next attempt comes not before so many ms from the answer. */
+  retryAfterMs?: number;
+};
+
+/** How much of a target may be claimed now. Targets not named may be claimed without limit. */
+export type Allowance = {
+  /** `*`: every target that is not named, for what the deployment's limit or an operator says of all. */
+  target: string;
+  /** Claims at most. */
+  claims: number;
+  /** Nothing before this time (ms): breaker, bucket, Retry-After or an operator's pause. */
+  holdUntil?: number;
+};
+
+export type ExchangeRequest = {
+  endpoint: string;
+  settled: Settlement[];
+  /** Claims wanted at most; 0: only to settle. */
+  want: number;
+  allowances: Allowance[];
+  /** Keys of claims that are being sent or wait in the endpoint: they are not claimed again. */
+  busy: string[];
+  /** Counts since the last exchange that only the endpoint sees; names as in telemetry/metrics. */
+  counters: Record<string, number>;
+  /** Until when (ms) the origin counts as validated by the challenge; absent: unchanged. */
+  validatedUntil?: number;
+};
+
+export type ExchangeAnswer = {
+  claims: Claim[];
+  /** Whether more could have been claimed had more been wanted: call again when there is room. */
+  more: boolean;
+};
+
+/** A home as endpoints see it. Each call may be made twice with the same effect as once. */
+export type DeliveryHome = {
+  exchange(request: ExchangeRequest): Promise<ExchangeAnswer>;
+};
+
+/** An endpoint as homes, the queue's consumer and operators see it. */
+export type Endpoint = {
+  /** Something is due in this home. Answers at once; the sending goes on under `waitUntil`. */
+  ring(home: string): Promise<void>;
+  /**
+   * Drops what is claimed of a lane and aborts its send. When it answers, no send of the lane is under way, and none
+   * will start from a claim made before.
+   */
+  forget(home: string, lane: string): Promise<void>;
+};
+
+/** How deliveries of one config fare. Times in ms; null: there is none. */
+export type DeliveryHealth = {
+  state: "active" | "paused" | "disabled";
+  /** Why it is not active. */
+  reason: string | null;
+  stateAt: number | null;
+  /** Notifications that wait to be delivered. */
+  pending: number;
+  oldestPendingAt: number | null;
+  nextAttemptAt: number | null;
+  /** Attempts that the oldest pending one has had. */
+  attempt: number;
+  delivered: number;
+  dead: number;
+  failingSince: number | null;
+  lastAttemptAt: number | null;
+  lastStatus: number | null;
+  lastError: string | null;
+};

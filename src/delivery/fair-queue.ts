@@ -1,0 +1,115 @@
+// Claims that wait in an EndpointObject for a slot, in the order in which they are served: targets take turns, and
+// on one target homes take turns, so that many claims of one hold up nobody else's.
+
+import type { Claim } from "./exchange.ts";
+
+/** A claim and the home it came from. */
+export type Waiting = { home: string; claim: Claim };
+
+export class FairQueue {
+  /** By target, then by home; both in the order of their next turn. No empty ones. */
+  readonly #targets = new Map<string, Map<string, Waiting[]>>();
+  #size = 0;
+  #chars = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The length of all bodies. */
+  get chars(): number {
+    return this.#chars;
+  }
+
+  add(waiting: Waiting): void {
+    const { home, claim } = waiting;
+    const homes = getOrInsert(this.#targets, claim.target, () => new Map<string, Waiting[]>());
+    getOrInsert(homes, home, (): Waiting[] => []).push(waiting);
+    this.#size += 1;
+    this.#chars += claim.body.length;
+  }
+
+  /** Targets with waiting claims, in the order of their turns. One that is removed meanwhile does no harm. */
+  targets(): IterableIterator<string> {
+    return this.#targets.keys();
+  }
+
+  /** How many targets have waiting claims. */
+  get breadth(): number {
+    return this.#targets.size;
+  }
+
+  /** The claim whose turn it is on a target, among homes that `may`. */
+  next(target: string, may: (home: string) => boolean): Waiting | undefined {
+    for (const [home, [first]] of this.#targets.get(target) ?? []) {
+      if (first && may(home)) return first;
+    }
+    return undefined;
+  }
+
+  /** Removes a claim that `next` gave; its home and its target go to the end of their lines. */
+  take({ home, claim: { target, body } }: Waiting): void {
+    const homes = this.#targets.get(target);
+    const claims = homes?.get(home);
+    if (!homes || !claims) return;
+    claims.shift();
+    this.#size -= 1;
+    this.#chars -= body.length;
+    homes.delete(home);
+    if (claims.length > 0) homes.set(home, claims);
+    this.#targets.delete(target);
+    if (homes.size > 0) this.#targets.set(target, homes);
+  }
+
+  /** Removes the claims that are `unwanted`, and gives them. */
+  remove(unwanted: (waiting: Waiting) => boolean): Waiting[] {
+    const removed: Waiting[] = [];
+    for (const [target, homes] of this.#targets) {
+      for (const [home, claims] of homes) {
+        const kept = claims.filter((waiting) => !unwanted(waiting));
+        if (kept.length === claims.length) continue;
+        removed.push(...claims.filter(unwanted));
+        if (kept.length > 0) homes.set(home, kept);
+        else homes.delete(home);
+      }
+      if (homes.size === 0) this.#targets.delete(target);
+    }
+    return this.#removed(removed);
+  }
+
+  /** Removes all claims of a target, and gives them. */
+  removeTarget(target: string): Waiting[] {
+    const removed = [...(this.#targets.get(target)?.values() ?? [])].flat();
+    this.#targets.delete(target);
+    return this.#removed(removed);
+  }
+
+  #removed(removed: Waiting[]): Waiting[] {
+    this.#size -= removed.length;
+    for (const { claim } of removed) this.#chars -= claim.body.length;
+    return removed;
+  }
+
+  /** Claims that wait for a target, of all homes. */
+  count(target: string): number {
+    let count = 0;
+    for (const claims of this.#targets.get(target)?.values() ?? []) count += claims.length;
+    return count;
+  }
+
+  /** A home's claims, by target. */
+  *of(home: string): Iterable<readonly Waiting[]> {
+    for (const homes of this.#targets.values()) {
+      const claims = homes.get(home);
+      if (claims) yield claims;
+    }
+  }
+}
+
+function getOrInsert<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
+}

@@ -1,0 +1,98 @@
+// The OAuth2 tokens of one EndpointObject, in its memory only: one for each client, token server, scope and audience.
+//
+// A token is fetched once for all who want it, replaced before it expires, and thrown away once when the receiver
+// refuses it; a second refusal soon after is not the token's fault. A token server that failed is left alone for a
+// moment, however many notifications wait for it.
+
+import { sha256 } from "../lib/bytes.ts";
+import { ok, type Result } from "../lib/result.ts";
+import type { FetchToken, OAuth2Client, OAuth2Failure } from "./oauth2.ts";
+
+/** A token is replaced when a tenth of its life is left, or this much if that is less. */
+const EARLY_MS = 60_000;
+const REST_AFTER_FAILURE_MS = 5_000;
+/** A token that replaced a rejected one is not taken for the fault again before it is this old. */
+const REJECT_AGAIN_MS = 60_000;
+const MAX_TOKENS = 1_000;
+
+type Held = {
+  token?: { value: string; refreshAt: number; expiresAt: number };
+  /** When the token was fetched because the one before was rejected. */
+  replacedAt?: number;
+  failure?: { result: Result<never, OAuth2Failure>; at: number };
+  fetching?: Promise<Result<string, OAuth2Failure>>;
+};
+
+/** The tokens of one EndpointObject, one for each client, token server, scope and audience. */
+export class TokenCache {
+  readonly #held = new Map<string, Held>();
+  readonly #fetchToken: FetchToken;
+  readonly #now: () => number;
+
+  constructor({ fetchToken, now }: { fetchToken: FetchToken; now: () => number }) {
+    this.#fetchToken = fetchToken;
+    this.#now = now;
+  }
+
+  /** A token that has not expired, fetched if need be; one that is being fetched is waited for. */
+  async token(client: OAuth2Client): Promise<Result<string, OAuth2Failure>> {
+    const held = this.#hold(await keyOf(client));
+    const now = this.#now();
+    const { token, failure } = held;
+    if (token && now < token.refreshAt) return ok(token.value);
+    const isResting = failure !== undefined && Math.abs(now - failure.at) < REST_AFTER_FAILURE_MS;
+    const result = isResting ? failure.result : await this.#fetchOnce(held, client);
+    if (result.ok || held.token === undefined) return result;
+    // A server that fails while there is time left does no harm yet.
+    return this.#now() < held.token.expiresAt ? ok(held.token.value) : result;
+  }
+
+  /** The receiver refused this token. Answers whether another one is worth an attempt at once. */
+  async rejected(client: OAuth2Client, value: string): Promise<boolean> {
+    const held = this.#hold(await keyOf(client));
+    // Another notification's refusal has been here first.
+    if (held.token?.value !== value) return true;
+    const now = this.#now();
+    if (held.replacedAt !== undefined && Math.abs(now - held.replacedAt) < REJECT_AGAIN_MS) return false;
+    delete held.token;
+    held.replacedAt = now;
+    return true;
+  }
+
+  #fetchOnce(held: Held, client: OAuth2Client): Promise<Result<string, OAuth2Failure>> {
+    held.fetching ??= this.#fetch(held, client).finally(() => {
+      delete held.fetching;
+    });
+    return held.fetching;
+  }
+
+  async #fetch(held: Held, client: OAuth2Client): Promise<Result<string, OAuth2Failure>> {
+    const fetched = await this.#fetchToken(client);
+    const now = this.#now();
+    if (!fetched.ok) {
+      held.failure = { result: fetched, at: now };
+      return fetched;
+    }
+    const { value, expiresInMs } = fetched.value;
+    const expiresAt = now + expiresInMs;
+    held.token = { value, refreshAt: expiresAt - Math.min(EARLY_MS, expiresInMs / 10), expiresAt };
+    delete held.failure;
+    return ok(value);
+  }
+
+  #hold(key: string): Held {
+    const known = this.#held.get(key);
+    if (known) return known;
+    // Tokens come again by being fetched; a cache that may forget needs no more order than this.
+    if (this.#held.size >= MAX_TOKENS) this.#held.clear();
+    const held: Held = {};
+    this.#held.set(key, held);
+    return held;
+  }
+}
+
+/** Everything that decides which token it is. The secret too: a new one must not use what the old one got. */
+function keyOf(client: OAuth2Client): Promise<string> {
+  const { tokenUrl, clientId, clientSecret, scope, audience, method } = client;
+  return sha256(JSON.stringify([tokenUrl, clientId, clientSecret, scope ?? null, audience ?? null, method]));
+}

@@ -1,0 +1,47 @@
+// The extensions that an agent's card declares (§4.6): those a deployment requires, and our own for webhooks, whose
+// params tell a client what it may ask for without trying (docs/extensions/webhooks.md).
+
+import type { Config } from "../config.ts";
+import type { AgentExtension } from "../protocol/agent-card.ts";
+import { MAX_HEADERS } from "../protocol/push-headers.ts";
+import {
+  EVENT_NAMES,
+  MAX_BATCH_EVENTS,
+  MAX_BATCH_WAIT_MS,
+  MAX_RETRIES,
+  MAX_RETRY_SECONDS,
+  WEBHOOKS_EXTENSION,
+} from "../protocol/push-options.ts";
+
+export function cardExtensions(config: Config, baseUrl: string): AgentExtension[] {
+  const ours = config.pushNotifications ? [webhooks(config, baseUrl)] : [];
+  const others = config.requiredExtensions.filter((uri) => !ours.some((extension) => extension.uri === uri));
+  return [...others.map((uri) => ({ uri, required: true })), ...ours];
+}
+
+function webhooks(config: Config, baseUrl: string): AgentExtension {
+  const { webhookRatePerMinute: perMinute, webhookBurst: burst, webhookRetryMs } = config;
+  return {
+    uri: WEBHOOKS_EXTENSION,
+    description: "Signed push notifications that are retried, filtered and batched as their config says.",
+    required: config.requiredExtensions.includes(WEBHOOKS_EXTENSION),
+    params: {
+      events: [...EVENT_NAMES],
+      signatures: ["v1", "v1a"],
+      jwksUrl: `${baseUrl}/.well-known/jwks.json`,
+      authorization: ["authentication", "jwt", "oauth2"],
+      batch: { maxEvents: MAX_BATCH_EVENTS, maxWaitMs: MAX_BATCH_WAIT_MS },
+      retry: {
+        // The first attempt waits for nothing.
+        delaysSeconds: webhookRetryMs.slice(1).map((ms) => ms / 1_000),
+        maxDelays: MAX_RETRIES,
+        maxSeconds: MAX_RETRY_SECONDS,
+      },
+      ...(perMinute > 0 && { rateLimit: { perMinute, burst } }),
+      configsPerTask: config.webhookConfigsPerTask,
+      headers: MAX_HEADERS,
+      timeoutSeconds: config.webhookTimeoutMs / 1_000,
+      challenge: config.webhookChallenge,
+    },
+  };
+}

@@ -1,0 +1,192 @@
+// The table `retry_jobs`: retries of many dead letters, in chunks.
+//
+// A chunk is claimed for a while (its lease) by adding one to `step`, and finished in one transaction that marks its
+// letters and moves the cursor on, if the step is still the same. Whoever dies in between leaves a chunk that is
+// claimed again when the lease has run out, and asks homes once more for what they have taken back already, which
+// does no harm. A job retries what had died when it was made; what dies again is not its business.
+
+import {
+  type DeadLetterFilter,
+  deadLettersWalk,
+  type LetterVersion,
+  type ListedLetter,
+  markStatement,
+} from "./dead-letters.ts";
+import { type Found, type Page, type Position, readPage } from "./keyset.ts";
+
+export type RetryJobState = "running" | "paused" | "cancelled" | "done";
+
+/** Letters in any state but dead are not retried by a job. */
+export type RetryFilter = Omit<DeadLetterFilter, "state">;
+
+/** Times in ms. */
+export type RetryJob = {
+  id: string;
+  state: RetryJobState;
+  filter: RetryFilter;
+  /** How far it has come: when the last letter that it handled had died; 0 at the beginning. */
+  cursorAt: number;
+  cursorId: string;
+  /** Taken back by their homes. */
+  retried: number;
+  /** Whose config or task exists no more. */
+  gone: number;
+  /** Whose home could not be asked; they are still dead. */
+  failed: number;
+  step: number;
+  createdAt: number;
+  updatedAt: number;
+};
+
+type Row = Omit<RetryJob, "filter"> & { filter: string };
+
+const COLUMNS =
+  "id, state, filter, cursor_at AS cursorAt, cursor_id AS cursorId, retried, gone, failed, step, created_at AS createdAt, updated_at AS updatedAt";
+
+export async function createRetryJob(
+  db: D1Database,
+  { id, filter, now }: { id: string; filter: RetryFilter; now: number },
+): Promise<RetryJob> {
+  const row = await db
+    .prepare(
+      `INSERT INTO retry_jobs (id, state, filter, cursor_at, cursor_id, retried, gone, failed, step, lease_until,
+         created_at, updated_at)
+       VALUES (?1, 'running', ?2, 0, '', 0, 0, 0, 0, 0, ?3, ?3) RETURNING ${COLUMNS}`,
+    )
+    .bind(id, JSON.stringify(filter), now)
+    .first<Row>();
+  if (row === null) throw new Error("a retry job was inserted and is not there");
+  return toJob(row);
+}
+
+export async function findRetryJob(db: D1Database, id: string): Promise<RetryJob | undefined> {
+  const row = await db.prepare(`SELECT ${COLUMNS} FROM retry_jobs WHERE id = ?`).bind(id).first<Row>();
+  return row === null ? undefined : toJob(row);
+}
+
+/** Jobs, the newest first: their ids are UUIDs v7. */
+export async function listRetryJobs(db: D1Database, page: Page): Promise<Found<RetryJob>> {
+  const walk = {
+    table: "retry_jobs",
+    index: undefined,
+    order: ["id"],
+    descending: true,
+    columns: COLUMNS,
+    key: ["id"],
+    within: [{ column: "id", test: "> ?", value: "" }],
+    checks: [],
+  };
+  const { rows, next } = await readPage<Row>(db, walk, page, ({ id }) => [id]);
+  return { rows: rows.map(toJob), next };
+}
+
+/** Changes a job's state if it is in one of the states `from`; the job as it is then, undefined if it was in another. */
+export async function changeRetryJob(
+  db: D1Database,
+  id: string,
+  { from, to, now }: { from: readonly RetryJobState[]; to: RetryJobState; now: number },
+): Promise<RetryJob | undefined> {
+  const row = await db
+    .prepare(
+      `UPDATE retry_jobs SET state = ?2, updated_at = ?3
+       WHERE id = ?1 AND state IN (SELECT value FROM json_each(?4)) RETURNING ${COLUMNS}`,
+    )
+    .bind(id, to, now, JSON.stringify(from))
+    .first<Row>();
+  return row === null ? undefined : toJob(row);
+}
+
+/** Jobs that run and that nobody holds, those first that have waited longest. */
+export async function idleRetryJobs(db: D1Database, now: number, limit: number): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT id FROM retry_jobs INDEXED BY retry_jobs_running
+       WHERE state = 'running' AND lease_until <= ? ORDER BY lease_until LIMIT ?`,
+    )
+    .bind(now, limit)
+    .all<{ id: string }>();
+  return results.map(({ id }) => id);
+}
+
+/** Takes the next chunk of a job until `leaseUntil`; undefined if it does not run, or somebody holds it. */
+export async function claimRetryJob(
+  db: D1Database,
+  id: string,
+  { now, leaseUntil }: { now: number; leaseUntil: number },
+): Promise<RetryJob | undefined> {
+  const row = await db
+    .prepare(
+      `UPDATE retry_jobs SET step = step + 1, lease_until = ?3
+       WHERE id = ?1 AND state = 'running' AND lease_until <= ?2 RETURNING ${COLUMNS}`,
+    )
+    .bind(id, now, leaseUntil)
+    .first<Row>();
+  return row === null ? undefined : toJob(row);
+}
+
+/** The next dead letters of a job, the oldest first. */
+export function readChunk(db: D1Database, job: RetryJob, limit: number): Promise<Found<ListedLetter>> {
+  const { from, to = Number.POSITIVE_INFINITY, ...filter } = job.filter;
+  // What has died since would be retried for ever.
+  const walk = deadLettersWalk({ ...filter, state: "dead", from, to: Math.min(to, job.createdAt) }, true);
+  const after: Position | undefined = job.cursorId === "" ? undefined : [job.cursorAt, job.cursorId];
+  return readPage<ListedLetter>(db, walk, { after, limit }, ({ diedAt, id }) => [diedAt, id]);
+}
+
+export type Progress = {
+  /** The letters that their homes have taken back. */
+  retried: readonly LetterVersion[];
+  gone: number;
+  failed: number;
+  /** Where the next chunk begins; undefined: there is none, the job is done. */
+  next: Position | undefined;
+  now: number;
+};
+
+/** Finishes the chunk that was claimed as `job`; whether it was still the holder's to finish. */
+export async function advanceRetryJob(
+  db: D1Database,
+  job: RetryJob,
+  { retried, gone, failed, next, now }: Progress,
+): Promise<boolean> {
+  const [cursorAt = job.cursorAt, cursorId = job.cursorId] = next ?? [];
+  const [, advanced] = await db.batch([
+    // Also when the chunk is not ours any more: that they were taken back is true.
+    markStatement(db, retried, { from: ["dead"], to: "retrying", now }),
+    db
+      .prepare(
+        `UPDATE retry_jobs SET cursor_at = ?3, cursor_id = ?4, retried = retried + ?5, gone = gone + ?6,
+           failed = failed + ?7, updated_at = ?8, lease_until = 0,
+           state = CASE WHEN ?9 AND state IN ('running', 'paused') THEN 'done' ELSE state END
+         WHERE id = ?1 AND step = ?2`,
+      )
+      .bind(
+        job.id,
+        job.step,
+        cursorAt,
+        cursorId,
+        retried.length,
+        gone,
+        failed,
+        now,
+        next === undefined ? 1 : 0,
+      ),
+  ]);
+  return advanced?.meta.changes === 1;
+}
+
+/** Deletes at most `limit` jobs that ended before `before` (ms); how many there were. */
+export async function trimRetryJobs(db: D1Database, before: number, limit: number): Promise<number> {
+  const { meta } = await db
+    .prepare(
+      `DELETE FROM retry_jobs WHERE id IN (
+         SELECT id FROM retry_jobs WHERE updated_at < ?1 AND state IN ('cancelled', 'done') ORDER BY id LIMIT ?2)`,
+    )
+    .bind(before, limit)
+    .run();
+  return meta.changes;
+}
+
+function toJob(row: Row): RetryJob {
+  return { ...row, filter: JSON.parse(row.filter) as RetryFilter };
+}

@@ -1,0 +1,173 @@
+// What an endpoint is given to send: the head of a lane, or the heads of several lanes in one batch.
+//
+// The body is made of the journal's rows as they stand, so it has the same bytes on every attempt. A batch is
+// written down when it is first claimed: from then on the same notifications go together, under the same id.
+
+import type { Claim } from "../delivery/exchange.ts";
+import { utf8Length } from "../lib/bytes.ts";
+import type { Journal } from "./journal.ts";
+import type { Lane, Lanes, Notification } from "./lanes.ts";
+import type { PushConfig, PushConfigs } from "./push-configs.ts";
+import { nameOf, upcoming } from "./upcoming.ts";
+
+const MAX_BATCH_BYTES = 131_072;
+
+/** Part of a batch: notifications of one lane. */
+export type Member = { lane: Lane; notifications: readonly Notification[] };
+
+/** A claim, and what of the home it is made of. */
+export type Claimed = { claim: Claim; members: readonly Member[] };
+
+export type ClaimsOptions = {
+  lanes: Lanes;
+  configs: PushConfigs;
+  journal: Journal;
+};
+
+export class Claims {
+  readonly #options: ClaimsOptions;
+
+  constructor(options: ClaimsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * What is to be sent for this lane; undefined: nothing can be. `peers` gives the lanes that may share a batch with
+   * it. Writes the membership of a new batch.
+   */
+  claim(lane: Lane, peers: () => readonly Lane[]): Claimed | undefined {
+    const config = this.#options.configs.get(lane.task, lane.config);
+    if (!config || config.deleting) return undefined;
+    if (!config.batch) return this.#single(lane, config);
+    const id = lane.batch ?? crypto.randomUUID();
+    const members = lane.batch === null ? this.#gather(lane, config, peers()) : this.#frozen(lane.batch);
+    if (lane.batch === null) this.#freeze(id, members);
+    return this.#batch(id, members, lane, config);
+  }
+
+  /** The notifications that a claim is made of, by its key; none: it is of the past. */
+  members(key: string): Member[] {
+    const [kind, first = "", second = ""] = key.split("/");
+    if (kind === "batch") return this.#frozen(first);
+    const lane = this.#options.lanes.get(first, second);
+    return lane?.pending ? [{ lane, notifications: [headOf(lane)] }] : [];
+  }
+
+  #single(lane: Lane, config: PushConfig): Claimed | undefined {
+    const head = headOf(lane);
+    const entry = this.#options.journal.entry(lane.task, head[0]);
+    if (!entry) return undefined;
+    const claim: Claim = {
+      ...shared(lane, config),
+      key: `lane/${lane.task}/${lane.lane}`,
+      lanes: [lane.lane],
+      id: notificationId(lane, head[0]),
+      sequence: head[1],
+      body: entry.body,
+      contentType: "application/a2a+json",
+      committedAt: entry.at,
+    };
+    return { claim, members: [{ lane, notifications: [head] }] };
+  }
+
+  #batch(id: string, members: readonly Member[], lane: Lane, config: PushConfig): Claimed | undefined {
+    const pieces: string[] = [];
+    let committedAt = Number.POSITIVE_INFINITY;
+    for (const { lane: of, notifications } of members) {
+      for (const notification of notifications) {
+        const entry = this.#options.journal.entry(of.task, notification[0]);
+        if (!entry) continue;
+        committedAt = Math.min(committedAt, entry.at);
+        pieces.push(toPiece(of, notification, nameOf(entry), entry.body));
+      }
+    }
+    if (pieces.length === 0) return undefined;
+    const claim: Claim = {
+      ...shared(lane, config),
+      key: `batch/${id}`,
+      lanes: members.map((member) => member.lane.lane),
+      id,
+      sequence: members[0]?.notifications[0]?.[1] ?? 0,
+      body: `[${pieces.join(",")}]`,
+      contentType: "application/json",
+      committedAt,
+    };
+    return { claim, members };
+  }
+
+  /** As many pending notifications as fit into one batch, lane by lane, in order. */
+  #gather(first: Lane, config: PushConfig, peers: readonly Lane[]): Member[] {
+    const { configs, journal } = this.#options;
+    const { key, maxEvents } = config.batch ?? { key: "", maxEvents: 1 };
+    const members: Member[] = [];
+    let count = 0;
+    let bytes = 2;
+    for (const lane of [first, ...peers.filter((peer) => peer.lane !== first.lane)]) {
+      const own = lane === first ? config : configs.get(lane.task, lane.config);
+      if (!own || own.deleting || own.batch?.key !== key || lane.batch !== null) continue;
+      const notifications: Notification[] = [];
+      for (const notification of upcoming(journal, lane, own.events, lane.head - 1, lane.sequence)) {
+        const entry = journal.entry(lane.task, notification[0]);
+        if (!entry) continue;
+        bytes += utf8Length(entry.body) + 200;
+        // One that is too large for any batch still goes, alone.
+        if (count === maxEvents || (bytes > MAX_BATCH_BYTES && count > 0)) break;
+        notifications.push(notification);
+        count++;
+      }
+      if (notifications.length > 0) members.push({ lane, notifications });
+      if (count === maxEvents || bytes > MAX_BATCH_BYTES) break;
+    }
+    return members;
+  }
+
+  #freeze(id: string, members: readonly Member[]): void {
+    const { lanes } = this.#options;
+    const stored = members.map(({ lane, notifications }) => [lane.task, lane.lane, notifications]);
+    lanes.saveBatch(id, JSON.stringify(stored));
+    for (const { lane } of members) {
+      lane.batch = id;
+      lanes.save(lane);
+    }
+  }
+
+  /** A batch as it was first claimed, without the configs that have been deleted since. */
+  #frozen(id: string): Member[] {
+    const { lanes } = this.#options;
+    const stored = JSON.parse(lanes.loadBatch(id) ?? "[]") as [string, string, Notification[]][];
+    return stored.flatMap(([task, name, notifications]) => {
+      const lane = lanes.get(task, name);
+      return lane?.batch === id ? [{ lane, notifications }] : [];
+    });
+  }
+}
+
+/** The `webhook-id` of a notification: the same on every attempt, and when it is sent again. */
+export function notificationId(lane: Lane, seq: number): string {
+  return `${lane.ids}-${seq}`;
+}
+
+/** The head of a lane in which something is pending. */
+export function headOf(lane: Lane): Notification {
+  const listed = lane.list?.find(([seq]) => seq === lane.head);
+  return listed ?? [lane.head, lane.sequence + 1];
+}
+
+function shared(lane: Lane, config: PushConfig) {
+  return {
+    task: lane.task,
+    config: lane.config,
+    target: lane.target,
+    url: config.url,
+    attempt: lane.attempt + 1,
+    version: config.version,
+    sealed: config.sealed,
+    options: config.options,
+    plannedAt: lane.due ?? 0,
+  };
+}
+
+function toPiece(lane: Lane, [seq, sequence]: Notification, event: string, payload: string): string {
+  const head = JSON.stringify({ id: notificationId(lane, seq), sequence, event });
+  return `${head.slice(0, -1)},"payload":${payload}}`;
+}

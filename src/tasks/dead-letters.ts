@@ -1,0 +1,57 @@
+// The table `dead` of a home: notifications that were given up and are not filed in D1 yet. The home keeps each
+// until the consumer of the dead-letter queue has filed it.
+
+import type { DeadLetter } from "../store/dead-letters.ts";
+import type { Journal } from "./journal.ts";
+
+/** A larger payload is not filed; the task still has it. */
+const MAX_BODY_UNITS = 1_000_000;
+
+export type DeadNotification = Omit<DeadLetter, "home" | "body">;
+
+export class DeadLetters {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  add(letter: DeadNotification): void {
+    const query = "INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?)";
+    this.#sql.exec(query, letter.id, letter.task, letter.seq, JSON.stringify(letter));
+  }
+
+  /** Ids of those that wait to be filed. */
+  ids(limit: number): string[] {
+    return this.#sql
+      .exec<{ id: string }>("SELECT id FROM dead LIMIT ?", limit)
+      .toArray()
+      .map((row) => row.id);
+  }
+
+  count(): number {
+    return this.#sql.exec<{ count: number }>("SELECT COUNT(*) AS count FROM dead").one().count;
+  }
+
+  /** Those of `ids` that wait to be filed, with their payload. */
+  load(home: string, ids: readonly string[], journal: Journal): DeadLetter[] {
+    return this.#sql
+      .exec<{ task: string; seq: number; body: string }>(
+        "SELECT task, seq, body FROM dead WHERE id IN (SELECT value FROM json_each(?))",
+        JSON.stringify(ids),
+      )
+      .toArray()
+      .map((row) => {
+        const body = journal.entry(row.task, row.seq)?.body;
+        return {
+          ...(JSON.parse(row.body) as DeadNotification),
+          home,
+          body: body === undefined || body.length > MAX_BODY_UNITS ? null : body,
+        };
+      });
+  }
+
+  filed(ids: readonly string[]): void {
+    this.#sql.exec("DELETE FROM dead WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
+  }
+}

@@ -1,0 +1,254 @@
+// The table `lanes` of a home: how far each config has got in the journal of its task.
+//
+// The journal's row is the notification, so a lane is one row: its head, the attempts the head has had and when
+// the next is due. A lane with a list of its own sends again what is on it, and is gone at its end.
+
+export type LaneState = "active" | "paused" | "disabled";
+
+/** A notification: its row in the journal and its number among those of its config. */
+export type Notification = readonly [seq: number, sequence: number];
+
+export type Lane = {
+  task: string;
+  /** The generation of the config it belongs to, or a name of its own. */
+  lane: string;
+  config: string;
+  /** Name of the EndpointObject. */
+  endpoint: string;
+  target: string;
+  /** What its webhook-ids begin with: the same over all generations of a config. */
+  ids: string;
+  /** The journal row after which the config's notifications begin. */
+  start: number;
+  /** What is to be sent again; null: everything that follows. */
+  list: readonly Notification[] | null;
+  /** Of the newest settled notification. */
+  sequence: number;
+  /** Journal row of the oldest pending notification; if none is pending, of the newest settled one. */
+  head: number;
+  pending: boolean;
+  /** Attempts that the head has had. */
+  attempt: number;
+  /** When the head is to be sent, in ms; null: nothing is pending, or the lane does not run. */
+  due: number | null;
+  /** The time a notification has is counted from here at the earliest (ms): a lane that stood still gets it anew. */
+  clockFrom: number;
+  state: LaneState;
+  reason: string | null;
+  stateAt: number;
+  delivered: number;
+  dead: number;
+  /** Attempts since the newest success, and when they began. */
+  failures: number;
+  failingSince: number | null;
+  lastAt: number | null;
+  lastStatus: number | null;
+  lastError: string | null;
+  /** The batch that the head is frozen in. */
+  batch: string | null;
+};
+
+type Row = {
+  task: string;
+  lane: string;
+  config: string;
+  endpoint: string;
+  target: string;
+  ids: string;
+  start: number;
+  list: string | null;
+  sequence: number;
+  head: number;
+  attempt: number;
+  due: number | null;
+  pending: number;
+  clock_from: number;
+  state: string;
+  reason: string | null;
+  state_at: number;
+  delivered: number;
+  dead: number;
+  failures: number;
+  failing_since: number | null;
+  last_at: number | null;
+  last_status: number | null;
+  last_error: string | null;
+  batch: string | null;
+};
+
+/** Where pending notifications go. */
+export type Target = { endpoint: string; target: string };
+
+/** `oldestAt`: when the oldest event that waits was committed, in ms. */
+export type Waiting = { count: number; oldestAt: number | null; overdue: number };
+
+export class Lanes {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  get(task: string, lane: string): Lane | undefined {
+    const query = "SELECT * FROM lanes WHERE task = ? AND lane = ?";
+    const [row] = this.#sql.exec<Row>(query, task, lane).toArray();
+    return row && toLane(row);
+  }
+
+  forTask(task: string): Lane[] {
+    return this.#sql.exec<Row>("SELECT * FROM lanes WHERE task = ?", task).toArray().map(toLane);
+  }
+
+  insert(lane: Lane): void {
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO lanes VALUES
+         (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      lane.task,
+      lane.lane,
+      lane.config,
+      lane.endpoint,
+      lane.target,
+      lane.ids,
+      lane.start,
+      lane.list && JSON.stringify(lane.list),
+      ...changing(lane),
+    );
+  }
+
+  /** Writes what changes in a lane's life. */
+  save(lane: Lane): void {
+    this.#sql.exec(
+      `UPDATE lanes SET sequence = ?, head = ?, attempt = ?, due = ?, pending = ?, clock_from = ?, state = ?,
+         reason = ?, state_at = ?, delivered = ?, dead = ?, failures = ?, failing_since = ?, last_at = ?,
+         last_status = ?, last_error = ?, batch = ? WHERE task = ? AND lane = ?`,
+      ...changing(lane),
+      lane.task,
+      lane.lane,
+    );
+  }
+
+  delete(task: string, lane: string): void {
+    this.#sql.exec("DELETE FROM lanes WHERE task = ? AND lane = ?", task, lane);
+  }
+
+  deleteTask(task: string): void {
+    this.#sql.exec("DELETE FROM lanes WHERE task = ?", task);
+  }
+
+  /** Lanes of a target that are due before or at `until` (ms), the longest waiting first. */
+  due({ endpoint, target }: Target, until: number, limit: number): Lane[] {
+    return this.#sql
+      .exec<Row>(
+        "SELECT * FROM lanes WHERE endpoint = ? AND target = ? AND due <= ? ORDER BY due LIMIT ?",
+        endpoint,
+        target,
+        until,
+        limit,
+      )
+      .toArray()
+      .map(toLane);
+  }
+
+  /** When lanes of a target are due, the earliest first. */
+  dueTimes({ endpoint, target }: Target, limit: number): { task: string; lane: string; due: number }[] {
+    return this.#sql
+      .exec<{ task: string; lane: string; due: number }>(
+        `SELECT task, lane, due FROM lanes WHERE endpoint = ? AND target = ? AND due IS NOT NULL
+         ORDER BY due LIMIT ?`,
+        endpoint,
+        target,
+        limit,
+      )
+      .toArray();
+  }
+
+  /** Every target that something is due for, now or later. */
+  targets(): Target[] {
+    return this.#sql
+      .exec<Target>("SELECT DISTINCT endpoint, target FROM lanes WHERE due IS NOT NULL")
+      .toArray();
+  }
+
+  /** Whether any lane waits for its time. */
+  anyDue(): boolean {
+    return this.#sql.exec("SELECT 1 FROM lanes WHERE due IS NOT NULL LIMIT 1").toArray().length > 0;
+  }
+
+  /** How many lanes wait, and how many of them were due before `dueBefore` (ms). */
+  waiting(dueBefore: number): Waiting {
+    const row = this.#sql
+      .exec<{ count: number; oldest: number | null; overdue: number | null }>(
+        `SELECT COUNT(*) AS count, SUM(due < ?) AS overdue,
+           MIN((SELECT at FROM journal WHERE journal.task = lanes.task AND seq = head AND piece = 0)) AS oldest
+         FROM lanes WHERE due IS NOT NULL`,
+        dueBefore,
+      )
+      .one();
+    return { count: row.count, oldestAt: row.oldest, overdue: row.overdue ?? 0 };
+  }
+
+  loadBatch(id: string): string | undefined {
+    const query = "SELECT members FROM batches WHERE id = ?";
+    return this.#sql.exec<{ members: string }>(query, id).toArray()[0]?.members;
+  }
+
+  saveBatch(id: string, members: string): void {
+    this.#sql.exec("INSERT OR REPLACE INTO batches VALUES (?, ?)", id, members);
+  }
+
+  deleteBatch(id: string): void {
+    this.#sql.exec("DELETE FROM batches WHERE id = ?", id);
+  }
+}
+
+function changing(lane: Lane) {
+  return [
+    lane.sequence,
+    lane.head,
+    lane.attempt,
+    lane.due,
+    lane.pending ? 1 : 0,
+    lane.clockFrom,
+    lane.state,
+    lane.reason,
+    lane.stateAt,
+    lane.delivered,
+    lane.dead,
+    lane.failures,
+    lane.failingSince,
+    lane.lastAt,
+    lane.lastStatus,
+    lane.lastError,
+    lane.batch,
+  ];
+}
+
+function toLane(row: Row): Lane {
+  return {
+    task: row.task,
+    lane: row.lane,
+    config: row.config,
+    endpoint: row.endpoint,
+    target: row.target,
+    ids: row.ids,
+    start: row.start,
+    list: row.list === null ? null : (JSON.parse(row.list) as Notification[]),
+    sequence: row.sequence,
+    head: row.head,
+    pending: row.pending === 1,
+    attempt: row.attempt,
+    due: row.due,
+    clockFrom: row.clock_from,
+    state: row.state as LaneState,
+    reason: row.reason,
+    stateAt: row.state_at,
+    delivered: row.delivered,
+    dead: row.dead,
+    failures: row.failures,
+    failingSince: row.failing_since,
+    lastAt: row.last_at,
+    lastStatus: row.last_status,
+    lastError: row.last_error,
+    batch: row.batch,
+  };
+}

@@ -1,0 +1,209 @@
+// The notifications of a home: which lanes an event wakes, and the one conversation with endpoints.
+//
+// The journal's row is the outbox, so an event costs nothing here until a lane that was idle gets it: then one row
+// says so. Endpoints are rung through a queue, never from within a request, and come back by `exchange`.
+
+import type { Doorbell, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
+import { log } from "../telemetry/log.ts";
+import { Claims } from "./claims.ts";
+import type { Lane, Target } from "./lanes.ts";
+import { allowanceOf, Leases, RING_AGAIN_MS } from "./leases.ts";
+import type { Entry } from "./machine.ts";
+import { Settling } from "./settling.ts";
+import type { Store } from "./store.ts";
+import { wants } from "./upcoming.ts";
+
+/** What an endpoint is given in one answer; an RPC value holds at most 32 MiB. */
+const EXCHANGE_BYTES = 8_388_608;
+
+export type NotificationsOptions = {
+  store: Store;
+  /** The Durable Object id of this home. */
+  home: string;
+  now(): number;
+  random(): number;
+  /** How long a claim may take before it is given to whoever comes (ms). */
+  leaseMs: number;
+  /** The deployment's schedule: the delay before each attempt, in ms. */
+  retryMs: readonly number[];
+  /** Puts a doorbell into the queue. */
+  ring(doorbell: Doorbell): Promise<void>;
+  waitUntil(promise: Promise<unknown>): void;
+  /** Something has come to an end, and the history is to be told. */
+  settled(): void;
+};
+
+export class Notifications {
+  readonly claims: Claims;
+  readonly settling: Settling;
+  readonly #options: NotificationsOptions;
+  readonly #leases: Leases;
+  /** Whether any config exists here; undefined: not looked yet. */
+  #any: boolean | undefined;
+
+  constructor(options: NotificationsOptions) {
+    const { store, retryMs, random, leaseMs } = options;
+    const { lanes, configs, journal, outbox, dead } = store;
+    this.#options = options;
+    this.claims = new Claims({ lanes, configs, journal });
+    this.settling = new Settling({
+      lanes,
+      configs,
+      journal,
+      outbox,
+      dead,
+      claims: this.claims,
+      retryMs,
+      random,
+    });
+    this.#leases = new Leases(lanes, leaseMs);
+    store.onCommit = (task, entries, at) => this.#committed(task, entries, at);
+  }
+
+  /** A lane has been made, or goes on: it is rung for if it is due. */
+  wake(lane: Lane): void {
+    this.#any = true;
+    if (lane.due === null) return;
+    this.#leases.watch(lane);
+    this.#ring([lane], lane.due);
+  }
+
+  /** Rows have joined the journal of a task, in the same transaction: lanes that were idle may have something now. */
+  #committed(task: string, entries: readonly Entry[], at: number): void {
+    const { store } = this.#options;
+    this.#any ??= store.configs.any();
+    if (!this.#any) return;
+    for (const lane of store.lanes.forTask(task)) {
+      if (lane.pending || lane.list) continue;
+      const config = store.configs.get(task, lane.config);
+      const first = config && !config.deleting && entries.find((entry) => wants(config.events, entry));
+      if (!config || !first) continue;
+      const due = lane.state === "active" ? at + (config.batch?.maxWaitMs ?? 0) : null;
+      store.lanes.save({ ...lane, pending: true, head: first.seq, attempt: 0, due });
+      if (due === null) continue;
+      this.#leases.watch(lane);
+      this.#ring([lane], due);
+    }
+  }
+
+  /** Rings for what is due now, and has the clock ring for what is due later or was not heard. */
+  #ring(targets: readonly Target[], due: number): void {
+    const { now, store } = this.#options;
+    const at = now();
+    if (due > at) {
+      store.due.ring(due);
+      return;
+    }
+    for (const target of targets) {
+      if (this.#leases.ring(target, at)) this.#options.waitUntil(this.#sendDoorbell(target.endpoint));
+    }
+    store.due.ring(at + RING_AGAIN_MS);
+  }
+
+  async #sendDoorbell(endpoint: string): Promise<void> {
+    const { ring, home, now } = this.#options;
+    // Not inside the transaction that is being written.
+    await undefined;
+    try {
+      await ring({ kind: "ring", home, endpoint });
+    } catch (error) {
+      log("warn", "a doorbell could not be sent; it is rung again", { error });
+      this.#leases.notRung(endpoint, now());
+    }
+  }
+
+  /** What an endpoint has settled is settled, and it is given what comes next. */
+  exchange(request: ExchangeRequest): ExchangeAnswer {
+    const { store, now } = this.#options;
+    const at = now();
+    const { endpoint, settled, want, allowances, busy, counters, validatedUntil } = request;
+    this.#leases.heard(endpoint, allowances, at);
+    this.#leases.renew(new Set(busy), at);
+    const writes = settled.some((settlement) => settlement.outcome !== "released");
+    if (writes || Object.keys(counters).length > 0 || validatedUntil !== undefined) {
+      store.write(() => {
+        for (const settlement of settled) {
+          for (const { lane } of this.claims.members(settlement.key)) this.#leases.release(lane.lane);
+          this.settling.settle(settlement, at);
+        }
+        if (Object.keys(counters).length > 0) store.outbox.add([{ kind: "counters", counters }]);
+        if (validatedUntil !== undefined) store.configs.saveValidated(endpoint, validatedUntil);
+      });
+      this.#options.settled();
+    } else {
+      for (const settlement of settled) {
+        for (const { lane } of this.claims.members(settlement.key)) this.#leases.release(lane.lane);
+      }
+    }
+    const answer = this.#claim(request, want, at);
+    const wakeAt = this.#leases.wakeOf(endpoint, at);
+    if (wakeAt !== undefined) store.due.ring(wakeAt);
+    return answer;
+  }
+
+  #claim({ endpoint, allowances, busy }: ExchangeRequest, want: number, now: number): ExchangeAnswer {
+    const { lanes } = this.#options.store;
+    const answer: ExchangeAnswer = { claims: [], more: false };
+    const busyKeys = new Set(busy);
+    let bytes = 0;
+    for (const target of this.#leases.targetsOf(endpoint)) {
+      const allowance = allowanceOf(target, allowances);
+      if (allowance?.holdUntil !== undefined && allowance.holdUntil > now) continue;
+      let allowed = Math.min(allowance?.claims ?? Number.POSITIVE_INFINITY, want + 1);
+      const limit = allowed + this.#leases.taken(target) + busy.length + 1;
+      for (const lane of lanes.due(target, now, limit)) {
+        if (this.#leases.isTaken(lane.lane, now)) continue;
+        if (answer.claims.length >= want || bytes > EXCHANGE_BYTES) return { ...answer, more: true };
+        if (allowed === 0) {
+          answer.more = true;
+          break;
+        }
+        const claimed = this.#take(lane, target, busyKeys, now);
+        if (!claimed) continue;
+        allowed--;
+        bytes += claimed.body.length;
+        answer.claims.push(claimed);
+      }
+    }
+    return answer;
+  }
+
+  #take(lane: Lane, target: Target, busy: ReadonlySet<string>, now: number) {
+    const { store } = this.#options;
+    const isFree = (other: Lane) => !this.#leases.isTaken(other.lane, now);
+    const isBatch = store.configs.get(lane.task, lane.config)?.batch;
+    // Those whose window is still open may come along.
+    const peers = () => store.lanes.due(target, now + 2_000, 100).filter(isFree);
+    const claim = () => this.claims.claim(lane, peers);
+    const claimed = isBatch && lane.batch === null ? store.write(claim) : claim();
+    if (!claimed) return undefined;
+    for (const member of claimed.members) this.#leases.take(member.lane, claimed.claim.key, now);
+    // The endpoint has it already: this home has forgotten only that it gave it.
+    return busy.has(claimed.claim.key) ? undefined : claimed.claim;
+  }
+
+  /** One run of the clock: rings for whatever is due and was not heard. */
+  ringOverdue(now: number): void {
+    for (const [endpoint, at] of this.#leases.wakes(now)) {
+      if (at > now) continue;
+      for (const target of this.#leases.targetsOf(endpoint)) {
+        if (!this.#leases.ring(target, now)) continue;
+        this.#options.waitUntil(this.#sendDoorbell(endpoint));
+        break;
+      }
+    }
+  }
+
+  /** When the clock has to look again; undefined: nothing is pending. */
+  get wakesAt(): number | undefined {
+    const { store, now } = this.#options;
+    if (!store.exists) return undefined;
+    const wakes = [...this.#leases.wakes(now()).values()];
+    return wakes.length === 0 ? undefined : Math.min(...wakes);
+  }
+
+  /** Forgets what it remembers of a lane that is gone. */
+  dropped(lane: string): void {
+    this.#leases.release(lane);
+  }
+}

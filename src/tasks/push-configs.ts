@@ -1,0 +1,127 @@
+// The table `configs` of a home: what callers have asked to be notified of. What became of it stands in lanes.
+
+import type { ClaimOptions } from "../delivery/exchange.ts";
+import type { PushConfigAnswer, StoredConfig } from "../delivery/stored-config.ts";
+import type { EventName } from "../protocol/push-options.ts";
+
+/** A config as its home keeps it. */
+export type PushConfig = Omit<StoredConfig, "endpoint" | "target"> & {
+  task: string;
+  agent: string;
+  createdAt: number;
+  /** Deleted, but a send may still be under way. Nothing shows it any more. */
+  deleting: boolean;
+};
+
+type Row = {
+  task: string;
+  id: string;
+  agent: string;
+  lane: string;
+  url: string;
+  version: string;
+  events: string | null;
+  batch: string | null;
+  retry: string | null;
+  sealed: string | null;
+  options: string;
+  answer: string;
+  created_at: number;
+  deleting: number;
+};
+
+export class PushConfigs {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  /** Whether there is any config in this home. */
+  any(): boolean {
+    return this.#sql.exec("SELECT 1 FROM configs LIMIT 1").toArray().length > 0;
+  }
+
+  get(task: string, id: string): PushConfig | undefined {
+    const [row] = this.#sql.exec<Row>("SELECT * FROM configs WHERE task = ? AND id = ?", task, id).toArray();
+    return row && toConfig(row);
+  }
+
+  /** All of a task, by id, those that are being deleted among them. */
+  list(task: string): PushConfig[] {
+    return this.#sql
+      .exec<Row>("SELECT * FROM configs WHERE task = ? ORDER BY id", task)
+      .toArray()
+      .map(toConfig);
+  }
+
+  save(config: PushConfig): void {
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      config.task,
+      config.id,
+      config.agent,
+      config.lane,
+      config.url,
+      config.version,
+      toJson(config.events),
+      toJson(config.batch),
+      toJson(config.retryMs),
+      config.sealed,
+      JSON.stringify(config.options),
+      JSON.stringify(config.answer),
+      config.createdAt,
+      config.deleting ? 1 : 0,
+    );
+  }
+
+  /** Hides a config whose last send may still be under way. */
+  markDeleting(task: string, id: string): void {
+    this.#sql.exec("UPDATE configs SET deleting = 1 WHERE task = ? AND id = ?", task, id);
+  }
+
+  delete(task: string, id: string): void {
+    this.#sql.exec("DELETE FROM configs WHERE task = ? AND id = ?", task, id);
+  }
+
+  deleteTask(task: string): void {
+    this.#sql.exec("DELETE FROM configs WHERE task = ?", task);
+  }
+
+  /** Remembers that an origin has echoed a challenge, and until when (ms) that counts. */
+  saveValidated(endpoint: string, until: number): void {
+    this.#sql.exec("INSERT OR REPLACE INTO validated VALUES (?, ?)", endpoint, until);
+  }
+
+  isValidated(endpoint: string, now: number): boolean {
+    const query = "SELECT 1 FROM validated WHERE endpoint = ? AND until > ?";
+    return this.#sql.exec(query, endpoint, now).toArray().length > 0;
+  }
+}
+
+function toConfig(row: Row): PushConfig {
+  return {
+    task: row.task,
+    id: row.id,
+    agent: row.agent,
+    lane: row.lane,
+    url: row.url,
+    version: row.version as StoredConfig["version"],
+    events: fromJson<EventName[]>(row.events),
+    batch: fromJson<NonNullable<StoredConfig["batch"]>>(row.batch),
+    retryMs: fromJson<number[]>(row.retry),
+    sealed: row.sealed,
+    options: JSON.parse(row.options) as ClaimOptions,
+    answer: JSON.parse(row.answer) as PushConfigAnswer,
+    createdAt: row.created_at,
+    deleting: row.deleting === 1,
+  };
+}
+
+function toJson(value: unknown): string | null {
+  return value === null ? null : JSON.stringify(value);
+}
+
+function fromJson<T>(text: string | null): T | null {
+  return text === null ? null : (JSON.parse(text) as T);
+}

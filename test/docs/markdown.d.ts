@@ -1,0 +1,6 @@
+// Vite gives the text of a file whose import ends in ?raw.
+
+declare module "*.md?raw" {
+  const text: string;
+  export default text;
+}
