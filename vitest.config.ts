@@ -33,6 +33,9 @@ export default defineConfig({
           // Keys of these tests alone.
           ENCRYPTION_KEYS: "2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,1:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
           SIGNING_KEYS: JSON.stringify([signingKey]),
+          // Of the seeded runs: how many, and the one to repeat.
+          TEST_RUNS: process.env.RUNS ?? "1000",
+          TEST_SEED: process.env.SEED ?? "",
           ADMIN_KEY: "operator-key-of-these-tests-0123456789",
         },
       },

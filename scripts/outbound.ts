@@ -113,6 +113,11 @@ function forward(incoming: IncomingMessage, outgoing: ServerResponse, url: URL, 
     // A body that breaks off breaks off for the Worker as well.
     pipeline(answer, outgoing, () => {});
   });
+  // An answer that wants another protocol is none; Node tells of it by this event alone.
+  sent.on("upgrade", (_answer, socket) => {
+    socket.destroy();
+    refuse(incoming, outgoing, "network_error");
+  });
   // The Worker has lost interest: its time is over, or it has read enough.
   outgoing.on("close", () => sent.destroy());
   incoming.on("error", () => sent.destroy());

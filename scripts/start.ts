@@ -2,12 +2,14 @@
 // changes. Run in this process and not as a command, so that nothing is left behind when it ends.
 
 import "./quiet.ts";
+import { relative } from "node:path";
 import { unstable_startWorker } from "wrangler";
 import { closeOnSignal, command, Refusal } from "./command.ts";
 import { startCron } from "./cron.ts";
+import { ensureSecrets, type Secrets, secretsFile } from "./local-secrets.ts";
 import { requireHealth } from "./local-server.ts";
 import { withLocalDatabases } from "./migrations.ts";
-import { type Project, readProject } from "./project.ts";
+import { type Project, readProject, root } from "./project.ts";
 import { HOST, readSettings, requireFreePort, type Settings } from "./settings.ts";
 import { printWorkerLog } from "./worker-log.ts";
 
@@ -15,24 +17,28 @@ command(async () => {
   const project = readProject();
   const settings = readSettings(project, process.env);
   if (settings.port !== 0) await requireFreePort(settings.port);
+  const secrets = await ensureSecrets(settings.stateDir, process.env);
   await withLocalDatabases(project, settings.stateDir);
-  const worker = await startWorker(project, settings);
+  const worker = await startWorker(project, settings, secrets);
   closeOnSignal(() => worker.dispose());
   await worker.ready;
   const url = (await worker.url).origin;
   await requireHealth(url);
   startCron(async () => (await fetch(`${url}/cdn-cgi/local/scheduled`)).ok, settings.cronSeconds);
-  console.log(`Ready on ${url}\n\nTry it:\n\n${example(url)}\n\nStop with Ctrl-C.`);
+  const { ADMIN_KEY } = process.env;
+  const operator =
+    ADMIN_KEY === undefined ? `ADMIN_KEY in ${relative(root, secretsFile(settings.stateDir))}` : "ADMIN_KEY";
+  console.log(
+    `Ready on ${url}\n\nTry it:\n\n${example(url)}\n\nThe operator's key, for /admin/v1 and /metrics: ${operator}\n\nStop with Ctrl-C.`,
+  );
 });
 
-async function startWorker(project: Project, { port, stateDir, vars }: Settings) {
+async function startWorker(project: Project, { port, stateDir, vars }: Settings, secrets: Secrets) {
   try {
     return await unstable_startWorker({
       config: project.configPath,
       env: "",
-      bindings: Object.fromEntries(
-        Object.entries(vars).map(([name, value]) => [name, { type: "plain_text", value }]),
-      ),
+      bindings: { ...toBindings("plain_text", vars), ...toBindings("secret_text", secrets) },
       dev: {
         remote: false,
         watch: true,
@@ -47,6 +53,10 @@ async function startWorker(project: Project, { port, stateDir, vars }: Settings)
     const { cause } = error as Error;
     throw new Refusal(`The Worker does not start: ${cause instanceof Error ? cause.message : error}`);
   }
+}
+
+function toBindings<T extends "plain_text" | "secret_text">(type: T, values: Record<string, string>) {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { type, value }]));
 }
 
 function example(url: string): string {

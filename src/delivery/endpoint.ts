@@ -14,7 +14,7 @@ import { log } from "../telemetry/log.ts";
 import { metricKey } from "../telemetry/metrics.ts";
 import { Challenge, type ChallengeResult, countBlocked } from "./challenge.ts";
 import { EndpointState, type OriginState } from "./endpoint-state.ts";
-import type { DeliveryHome, Endpoint, Settlement } from "./exchange.ts";
+import { type DeliveryObject, type Endpoint, fromWire, type Settlement } from "./exchange.ts";
 import { LIMITS_NAME } from "./limits.ts";
 import { createFetchToken, type FetchToken } from "./oauth2.ts";
 import type { ErrorClass } from "./outcome.ts";
@@ -119,7 +119,10 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
     const send = createSend({ outbound, tokens, ring, signingKeys, issuer, timeoutMs, now });
     this.#pump = new Pump({
       endpoint: this.#endpoint,
-      homeOf: (id) => env.HOMES.get(env.HOMES.idFromString(id)) as unknown as DeliveryHome,
+      homeOf: (id) => {
+        const home = env.HOMES.get(env.HOMES.idFromString(id)) as unknown as DeliveryObject;
+        return { exchange: async (request) => fromWire(await home.exchange(request)) };
+      },
       targets: this.#targets,
       share,
       send: this.#watched(send),

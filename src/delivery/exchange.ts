@@ -121,6 +121,23 @@ export type ExchangeAnswer = {
   more: boolean;
 };
 
+/** An answer on its way: bodies in UTF-8. As strings they could be twice as long, and exceed what RPC carries. */
+export type ExchangeWire = { claims: (Omit<Claim, "body"> & { body: Uint8Array })[]; more: boolean };
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export function toWire({ claims, more }: ExchangeAnswer): ExchangeWire {
+  return { claims: claims.map((claim) => ({ ...claim, body: encoder.encode(claim.body) })), more };
+}
+
+export function fromWire({ claims, more }: ExchangeWire): ExchangeAnswer {
+  return { claims: claims.map((claim) => ({ ...claim, body: decoder.decode(claim.body) })), more };
+}
+
+/** The methods of a home that endpoints call. */
+export type DeliveryObject = { exchange(request: ExchangeRequest): Promise<ExchangeWire> };
+
 /** A home as endpoints see it. Each call may be made twice with the same effect as once. */
 export type DeliveryHome = {
   exchange(request: ExchangeRequest): Promise<ExchangeAnswer>;

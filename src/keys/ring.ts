@@ -12,6 +12,9 @@ const MAX_KEYS = 32;
 /** Stands in front of a dot in everything that is sealed. */
 const VERSION = /^[A-Za-z0-9_-]{1,32}$/;
 
+/** As scripts see it too, whose types do not name it. */
+type CryptoKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+
 type Entry = { bytes: Uint8Array<ArrayBuffer>; key: CryptoKey | undefined };
 
 export class KeyRing {

@@ -18,6 +18,9 @@ export type Signature = { kid: string; signature: Uint8Array };
 /** A key as it is published at /.well-known/jwks.json. */
 export type PublicJwk = { kid: string; kty: "OKP"; crv: "Ed25519"; x: string; use: "sig"; alg: "EdDSA" };
 
+/** As scripts see it too, whose types do not name it. */
+type CryptoKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+
 type Jwk = { kid: string; d: string; x: string };
 type Entry = { jwk: Jwk; key: CryptoKey | undefined };
 

@@ -24,7 +24,7 @@ export type OutboundAnswer = {
   status: number;
   /** By lower-case name. */
   headers: Record<string, string>;
-  /** The beginning of the body, whatever its encoding taken for UTF-8; what came until the time was over. */
+  /** The beginning of the body, whatever it is taken for UTF-8; of one that was not whole in time, what had come or nothing. */
   text: string;
   durationMs: number;
 };
@@ -89,7 +89,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
         sent.then((late) => late.body?.cancel()).catch(() => {});
         return deadline.failure();
       }
-      const { bytes } = await readAnswer(response.body, MAX_BYTES, deadline.signal);
+      const { bytes } = await readAnswer(response, MAX_BYTES, deadline.signal);
       if (deadline.passed() === "aborted") return deadline.failure();
       // The status is the verdict: a body that never ends, or breaks off, does not make it unsaid.
       const text = new TextDecoder().decode(bytes.subarray(0, keepBytes), { stream: true });

@@ -1,19 +1,44 @@
 // Reads the beginning of an answer's body, from a sender that may never stop, stall, or break off.
+//
+// A body that says its length, and is short, is read in one go: through a reader it costs half a delivery more.
 
 export type Answer = {
-  /** At most `maxBytes`, also when it ended before its end. */
+  /** At most `maxBytes`; of a body that did not come to its end, what had come, or nothing. */
   bytes: Uint8Array;
   /** `limit`: there was more. `stopped`: the signal fired. `broken`: the connection or its encoding broke. */
   end: "complete" | "limit" | "stopped" | "broken";
 };
 
+const NOTHING = new Uint8Array();
+
 /** Never rejects. Whatever is left of the body is canceled, and not waited for. */
-export async function readAnswer(
-  body: ReadableStream<Uint8Array> | null,
+export async function readAnswer(response: Response, maxBytes: number, signal: AbortSignal): Promise<Answer> {
+  const { body, headers } = response;
+  const length = headers.get("content-length");
+  if (body === null || length === "0") return { bytes: NOTHING, end: "complete" };
+  const stopped = new Promise<"stopped">((settle) => {
+    if (signal.aborted) settle("stopped");
+    else signal.addEventListener("abort", () => settle("stopped"), { once: true });
+  });
+  // The length is that of the encoded body, which may grow a thousandfold.
+  const isShort = length !== null && Number(length) <= maxBytes && !headers.has("content-encoding");
+  return isShort ? readWhole(response, stopped) : readChunks(body, maxBytes, stopped);
+}
+
+/** The body that is stopped here is canceled with its request, by the same signal. */
+async function readWhole(response: Response, stopped: Promise<"stopped">): Promise<Answer> {
+  const whole = response.arrayBuffer().catch(() => "broken" as const);
+  const bytes = await Promise.race([stopped, whole]);
+  return typeof bytes === "string"
+    ? { bytes: NOTHING, end: bytes }
+    : { bytes: new Uint8Array(bytes), end: "complete" };
+}
+
+async function readChunks(
+  body: ReadableStream<Uint8Array>,
   maxBytes: number,
-  signal: AbortSignal,
+  stopped: Promise<"stopped">,
 ): Promise<Answer> {
-  if (body === null) return { bytes: new Uint8Array(), end: "complete" };
   const bytes = new Uint8Array(maxBytes);
   let size = 0;
   const reader = body.getReader();
@@ -21,19 +46,14 @@ export async function readAnswer(
     if (end !== "complete") reader.cancel().catch(() => {});
     return { bytes: bytes.subarray(0, size), end };
   };
-  const stopped = new Promise<"stopped">((settle) => {
-    signal.addEventListener("abort", () => settle("stopped"), { once: true });
-  });
-  while (!signal.aborted) {
-    const next = await Promise.race([reader.read().catch(() => "broken" as const), stopped]);
-    // A body that is aborted with its request breaks as well.
-    if (next === "stopped" || signal.aborted) break;
-    if (next === "broken") return ended("broken");
+  for (;;) {
+    // A body that is aborted with its request breaks as well, but is not looked at first.
+    const next = await Promise.race([stopped, reader.read().catch(() => "broken" as const)]);
+    if (typeof next === "string") return ended(next);
     if (next.done) return ended("complete");
     const room = maxBytes - size;
     bytes.set(next.value.subarray(0, room), size);
     size += Math.min(next.value.byteLength, room);
     if (next.value.byteLength > room) return ended("limit");
   }
-  return ended("stopped");
 }

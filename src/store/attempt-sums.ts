@@ -59,10 +59,16 @@ export function sumStatements(db: D1Database, rows: readonly AttemptRow[]): D1Pr
   ]);
 }
 
-/** The attempts of one hour that ended alike. */
 export type HourSum = {
   /** Its first ms. */
   hour: number;
+  attempts: number;
+  delivered: number;
+  retries: number;
+};
+
+/** The attempts that ended alike. */
+export type KindSum = {
   outcome: string;
   /** Null: there was no answer. */
   status: number | null;
@@ -71,21 +77,40 @@ export type HourSum = {
   attempts: number;
   retries: number;
   durationMs: number;
-  /** How many took at most as long as the bound of the same place in DURATION_BOUNDS_MS, and longer than the one before. */
+  /** How many took no longer than the bound at the same place of DURATION_BOUNDS_MS, but longer than the one before. */
   durations: number[];
 };
 
-/** Sums of the hours that begin from `from` (inclusive) to `to` (exclusive), in ms, oldest first. */
-export async function readHours(db: D1Database, from: number, to: number): Promise<HourSum[]> {
-  const { results } = await db
-    .prepare(
-      `SELECT hour, outcome, nullif(status, 0) AS status, nullif(error, '') AS error, attempts, retries,
-         duration_ms AS durationMs, json_array(${bucketColumns.join(", ")}) AS durations
-       FROM attempt_hours WHERE hour >= ? AND hour < ? ORDER BY hour, outcome, status, error`,
-    )
-    .bind(from, to)
-    .all<HourSum & { durations: string }>();
-  return results.map((row) => ({ ...row, durations: JSON.parse(row.durations) }));
+/** Sums over the hours that begin from `from` (inclusive) to `to` (exclusive), in ms: by hour, and by kind of result. */
+export async function readSums(
+  db: D1Database,
+  from: number,
+  to: number,
+): Promise<{ hours: HourSum[]; kinds: KindSum[] }> {
+  const durations = bucketColumns.map((column) => `sum(${column})`).join(", ");
+  const [hours, kinds] = await db.batch([
+    db
+      .prepare(
+        `SELECT hour, sum(attempts) AS attempts, sum(retries) AS retries,
+           sum(CASE WHEN outcome = 'delivered' THEN attempts ELSE 0 END) AS delivered
+         FROM attempt_hours WHERE hour >= ? AND hour < ? GROUP BY hour ORDER BY hour`,
+      )
+      .bind(from, to),
+    db
+      .prepare(
+        `SELECT outcome, nullif(status, 0) AS status, nullif(error, '') AS error, sum(attempts) AS attempts,
+           sum(retries) AS retries, sum(duration_ms) AS durationMs, json_array(${durations}) AS durations
+         FROM attempt_hours WHERE hour >= ? AND hour < ?
+         GROUP BY attempt_hours.outcome, attempt_hours.status, attempt_hours.error
+         ORDER BY attempts DESC, outcome, status, error`,
+      )
+      .bind(from, to),
+  ]);
+  const unread = (kinds?.results ?? []) as (KindSum & { durations: string })[];
+  return {
+    hours: (hours?.results ?? []) as HourSum[],
+    kinds: unread.map((kind) => ({ ...kind, durations: JSON.parse(kind.durations) as number[] })),
+  };
 }
 
 export type Activity = { attempts: number; delivered: number; retries: number; durationMs: number };

@@ -39,9 +39,11 @@ export class Claims {
     const config = this.#options.configs.get(lane.task, lane.config);
     if (!config || config.deleting) return undefined;
     if (!config.batch) return this.#single(lane, config);
-    const id = lane.batch ?? crypto.randomUUID();
-    const members = lane.batch === null ? this.#gather(lane, config, peers()) : this.#frozen(lane.batch);
-    if (lane.batch === null) this.#freeze(id, members);
+    const frozen = lane.batch === null ? [] : this.#frozen(lane.batch);
+    if (lane.batch !== null && frozen.length > 0) return this.#batch(lane.batch, frozen, lane, config);
+    const id = crypto.randomUUID();
+    const members = this.#gather({ ...lane, batch: null }, config, peers());
+    this.#freeze(id, members);
     return this.#batch(id, members, lane, config);
   }
 
@@ -102,9 +104,9 @@ export class Claims {
     const members: Member[] = [];
     let count = 0;
     let bytes = 2;
-    for (const lane of [first, ...peers.filter((peer) => peer.lane !== first.lane)]) {
+    for (const lane of [first, ...peers.filter((peer) => peer.lane !== first.lane && peer.batch === null)]) {
       const own = lane === first ? config : configs.get(lane.task, lane.config);
-      if (!own || own.deleting || own.batch?.key !== key || lane.batch !== null) continue;
+      if (!own || own.deleting || own.batch?.key !== key) continue;
       const notifications: Notification[] = [];
       for (const notification of upcoming(journal, lane, own.events, lane.head - 1, lane.sequence)) {
         const entry = journal.entry(lane.task, notification[0]);
@@ -131,13 +133,13 @@ export class Claims {
     }
   }
 
-  /** A batch as it was first claimed, without the configs that have been deleted since. */
+  /** A batch as it was first claimed, without the configs that were stopped or deleted since. */
   #frozen(id: string): Member[] {
     const { lanes } = this.#options;
     const stored = JSON.parse(lanes.loadBatch(id) ?? "[]") as [string, string, Notification[]][];
     return stored.flatMap(([task, name, notifications]) => {
       const lane = lanes.get(task, name);
-      return lane?.batch === id ? [{ lane, notifications }] : [];
+      return lane?.batch === id && lane.state === "active" ? [{ lane, notifications }] : [];
     });
   }
 }

@@ -8,7 +8,13 @@ import { DurableObject } from "cloudflare:workers";
 import { createRegistry } from "../agents/registry.ts";
 import type { JobHome, JobParams, JobReport, JobStart } from "../agents/workflow.ts";
 import { loadConfig } from "../config.ts";
-import type { DeliveryHealth, DeliveryHome, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
+import {
+  type DeliveryHealth,
+  type DeliveryObject,
+  type ExchangeRequest,
+  type ExchangeWire,
+  toWire,
+} from "../delivery/exchange.ts";
 import type { PushConfigAnswer, PushConfigView } from "../delivery/stored-config.ts";
 import { type JsonBytes, toJsonBytes } from "../lib/bytes.ts";
 import { err, ok, type Result } from "../lib/result.ts";
@@ -47,7 +53,7 @@ import { Turns } from "./turns.ts";
 /** What the tasks of one page may hold; an RPC value holds at most 32 MiB. */
 const PAGE_BYTES = 16_777_216;
 
-export class HomeObject extends DurableObject<Env> implements Home, JobHome, DeliveryHome {
+export class HomeObject extends DurableObject<Env> implements Home, JobHome, DeliveryObject {
   readonly #store: Store;
   readonly #turns: Turns;
   readonly #jobs: Jobs;
@@ -234,10 +240,10 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
 
   // Calls of endpoints.
 
-  async exchange(request: ExchangeRequest): Promise<ExchangeAnswer> {
+  async exchange(request: ExchangeRequest): Promise<ExchangeWire> {
     await this.#store.commits.turn();
     this.#enter();
-    return this.#delivery.notifications.exchange(request);
+    return toWire(this.#delivery.notifications.exchange(request));
   }
 
   // Calls of operators and of the dead-letter queue.

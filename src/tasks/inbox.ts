@@ -222,7 +222,7 @@ export class Inbox {
     if (!idempotency && !config) return undefined;
     return () => {
       if (idempotency) store.saveReplay(idempotency, { task: record.id, input }, now());
-      if (config) push.forgetSoon(record.id, config.lane, push.save(record, config, after));
+      if (config) push.forgetSoon(record.id, config.id, push.save(record, config, after));
     };
   }
 }

@@ -1,7 +1,8 @@
 // What a home remembers of its conversation with endpoints, in memory only: who has been rung, what is claimed,
 // which targets must wait. All of it may be forgotten: a home that starts anew rings once per endpoint and is told.
 //
-// The lanes are the truth. So a doorbell or a lease that is lost costs a few seconds, never a notification.
+// The lanes are the truth. So a doorbell or a lease that is lost costs a few seconds, never a notification. What is
+// due when is remembered by target, so that ten thousand URLs of one origin cost no query each time it comes.
 
 import type { Allowance } from "../delivery/exchange.ts";
 import type { Lane, Lanes, Target } from "./lanes.ts";
@@ -9,19 +10,28 @@ import type { Lane, Lanes, Target } from "./lanes.ts";
 /** A doorbell that was not answered by then is rung again. */
 export const RING_AGAIN_MS = 5_000;
 
-type Lease = { until: number; endpoint: string; target: string; key: string };
+type Lease = { until: number; key: string };
+
+type TargetTalk = Target & {
+  /** Until when it waits: its breaker is open, its bucket empty, or somebody has paused it. */
+  holdUntil: number;
+  /** By lane. */
+  leases: Map<string, Lease>;
+  /** When its first lane may be claimed (ms); undefined: to be looked up. */
+  earliest: number | undefined;
+};
+
+type Talk = {
+  /** When it was rung, or said that it comes back; undefined: it is not expected. */
+  expectedSince: number | undefined;
+  targets: Map<string, TargetTalk>;
+};
 
 export class Leases {
   readonly #lanes: Lanes;
   readonly #leaseMs: number;
-  /** By lane. */
-  readonly #leases = new Map<string, Lease>();
-  /** When an endpoint was rung that has not come since. */
-  readonly #rung = new Map<string, number>();
-  /** Until when a target waits: its breaker is open, its bucket empty, or somebody has paused it. */
-  readonly #holds = new Map<string, number>();
-  /** Targets that something may be due for; unknown to a new object, which looks once. */
-  #targets: Map<string, Target> | undefined;
+  /** By endpoint; unknown to a new object, which looks once. */
+  #talks: Map<string, Talk> | undefined;
 
   /** `leaseMs`: an attempt and a little more; what an endpoint keeps longer it names as busy. */
   constructor(lanes: Lanes, leaseMs: number) {
@@ -29,104 +39,173 @@ export class Leases {
     this.#leaseMs = leaseMs;
   }
 
-  /** Something is due for this target, now or later. */
+  /** Something has changed about what is due for this target. */
   watch(target: Target): void {
-    this.#known().set(nameOf(target), { endpoint: target.endpoint, target: target.target });
+    this.#targetTalk(target).earliest = undefined;
   }
 
-  targetsOf(endpoint: string): Target[] {
-    return [...this.#known().values()].filter((target) => target.endpoint === endpoint);
+  /** Targets of which something may be claimed now. */
+  claimable(endpoint: string, now: number): Target[] {
+    const talk = this.#known().get(endpoint);
+    if (!talk) return [];
+    return [...talk.targets.values()].filter(
+      (target) => (this.#earliest(talk, target, now) ?? now + 1) <= now,
+    );
   }
 
   /** An endpoint has come: its doorbell was heard, and it says what must wait. */
   heard(endpoint: string, allowances: readonly Allowance[], now: number): void {
-    this.#rung.delete(endpoint);
-    for (const target of this.targetsOf(endpoint)) {
-      const hold = allowanceOf(target, allowances)?.holdUntil;
-      if (hold !== undefined && hold > now) this.#holds.set(nameOf(target), hold);
-      else this.#holds.delete(nameOf(target));
+    const talk = this.#known().get(endpoint);
+    if (!talk) return;
+    talk.expectedSince = undefined;
+    const byTarget = new Map(allowances.map((allowance) => [allowance.target, allowance]));
+    for (const target of talk.targets.values()) {
+      const hold = (byTarget.get(target.target) ?? byTarget.get("*"))?.holdUntil ?? 0;
+      target.holdUntil = hold > now ? hold : 0;
     }
   }
 
-  take(lane: Lane, key: string, now: number): void {
-    const { endpoint, target } = lane;
-    this.#leases.set(lane.lane, { until: now + this.#leaseMs, endpoint, target, key });
+  /** The endpoint knows that there is more, and comes back for it. */
+  comesBack(endpoint: string, now: number): void {
+    const talk = this.#known().get(endpoint);
+    if (talk) talk.expectedSince = now;
   }
 
-  isTaken(lane: string, now: number): boolean {
-    const lease = this.#leases.get(lane);
+  take(lane: Lane, key: string, now: number): void {
+    const target = this.#targetTalk(lane);
+    target.leases.set(lane.lane, { until: now + this.#leaseMs, key });
+    target.earliest = undefined;
+  }
+
+  isTaken(lane: Lane, now: number): boolean {
+    const lease = this.#known().get(lane.endpoint)?.targets.get(lane.target)?.leases.get(lane.lane);
     return lease !== undefined && lease.until > now;
   }
 
   /** Claims that their endpoint still has in hand are not due to anybody else. */
-  renew(keys: ReadonlySet<string>, now: number): void {
-    for (const lease of this.#leases.values()) if (keys.has(lease.key)) lease.until = now + this.#leaseMs;
+  renew(endpoint: string, keys: ReadonlySet<string>, now: number): void {
+    if (keys.size === 0) return;
+    for (const target of this.#known().get(endpoint)?.targets.values() ?? []) {
+      for (const lease of target.leases.values()) {
+        if (!keys.has(lease.key)) continue;
+        lease.until = now + this.#leaseMs;
+        target.earliest = undefined;
+      }
+    }
   }
 
-  release(lane: string): void {
-    this.#leases.delete(lane);
+  release(lane: Lane): void {
+    const target = this.#known().get(lane.endpoint)?.targets.get(lane.target);
+    if (!target) return;
+    target.leases.delete(lane.lane);
+    target.earliest = undefined;
   }
 
   /** How many lanes of a target are claimed. */
   taken({ endpoint, target }: Target): number {
-    let count = 0;
-    for (const lease of this.#leases.values()) {
-      if (lease.endpoint === endpoint && lease.target === target) count++;
-    }
-    return count;
+    return this.#known().get(endpoint)?.targets.get(target)?.leases.size ?? 0;
   }
 
-  /** Whether the endpoint is to be rung for what has just become due; remembers that it was. */
+  /** Whether the endpoint is to be rung for what is due at this target; remembers that it was. */
   ring(target: Target, now: number): boolean {
-    if ((this.#holds.get(nameOf(target)) ?? 0) > now) return false;
-    const rungAt = this.#rung.get(target.endpoint);
-    if (rungAt !== undefined && now - rungAt < RING_AGAIN_MS) return false;
-    this.#rung.set(target.endpoint, now);
+    const talk = this.#talk(target.endpoint);
+    if (this.#targetTalk(target).holdUntil > now || isExpected(talk, now)) return false;
+    talk.expectedSince = now;
     return true;
   }
 
-  /** A doorbell that could not be sent. */
-  notRung(endpoint: string, now: number): void {
-    if (this.#rung.has(endpoint)) this.#rung.set(endpoint, now);
-  }
-
-  /** When each endpoint is to be rung next, as far as the clock has to see to it (ms). */
-  wakes(now: number): Map<string, number> {
-    const wakes = new Map<string, number>();
-    for (const [name, target] of this.#known()) {
-      const at = this.#wakeOf(target, now);
-      if (at === undefined) this.#targets?.delete(name);
-      else wakes.set(target.endpoint, Math.min(at, wakes.get(target.endpoint) ?? Number.POSITIVE_INFINITY));
+  /** Endpoints to be rung now because something is due that nobody has claimed; remembers that they were. */
+  ringDue(now: number): string[] {
+    const due: string[] = [];
+    for (const [endpoint, talk] of this.#known()) {
+      if ((this.#wakeOf(talk, now) ?? now + 1) > now) continue;
+      // A lane may have been paused or deleted since this was looked up.
+      for (const target of talk.targets.values()) {
+        if ((target.earliest ?? now) <= now) target.earliest = undefined;
+      }
+      if ((this.#wakeOf(talk, now) ?? now + 1) > now) continue;
+      talk.expectedSince = now;
+      due.push(endpoint);
     }
-    return wakes;
+    return due;
   }
 
-  /** When this endpoint is to be rung next; undefined: nothing is pending for it. */
+  /** When this endpoint is to be rung next (ms); undefined: nothing is pending for it. */
   wakeOf(endpoint: string, now: number): number | undefined {
-    const wakes = this.targetsOf(endpoint).flatMap((target) => this.#wakeOf(target, now) ?? []);
-    return wakes.length === 0 ? undefined : Math.min(...wakes);
+    const talk = this.#known().get(endpoint);
+    return talk && this.#wakeOf(talk, now);
   }
 
-  #wakeOf(target: Target, now: number): number | undefined {
-    const times = this.#lanes.dueTimes(target, this.taken(target) + 1);
-    if (times.length === 0) return undefined;
-    const hold = this.#holds.get(nameOf(target)) ?? 0;
-    const rungAt = this.#rung.get(target.endpoint);
-    const again = rungAt === undefined ? 0 : rungAt + RING_AGAIN_MS;
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const { lane, due } of times) {
-      const lease = this.#leases.get(lane);
-      if (lease !== undefined && lease.until <= now) this.#leases.delete(lane);
-      const held = lease !== undefined && lease.until > now ? lease.until : 0;
-      earliest = Math.min(earliest, Math.max(due, hold, again, held));
+  /** When any endpoint is to be rung next (ms); undefined: nothing is pending. */
+  wake(now: number): number | undefined {
+    let wake: number | undefined;
+    for (const [endpoint, talk] of this.#known()) {
+      const at = this.#wakeOf(talk, now);
+      if (at === undefined) this.#talks?.delete(endpoint);
+      else wake = Math.min(wake ?? at, at);
     }
-    return earliest;
+    return wake;
   }
 
-  #known(): Map<string, Target> {
-    this.#targets ??= new Map(this.#lanes.targets().map((target) => [nameOf(target), target]));
-    return this.#targets;
+  #wakeOf(talk: Talk, now: number): number | undefined {
+    const again = talk.expectedSince === undefined ? 0 : talk.expectedSince + RING_AGAIN_MS;
+    let wake: number | undefined;
+    for (const target of [...talk.targets.values()]) {
+      const earliest = this.#earliest(talk, target, now);
+      if (earliest === undefined) continue;
+      const at = Math.max(earliest, target.holdUntil, again);
+      wake = Math.min(wake ?? at, at);
+    }
+    return wake;
   }
+
+  /** When the first lane of a target may be claimed; a target without any is forgotten. */
+  #earliest(talk: Talk, target: TargetTalk, now: number): number | undefined {
+    if (target.earliest !== undefined) return target.earliest;
+    for (const [lane, lease] of target.leases) if (lease.until <= now) target.leases.delete(lane);
+    const times = this.#lanes.dueTimes(target, target.leases.size + 1);
+    if (times.length === 0) {
+      talk.targets.delete(target.target);
+      return undefined;
+    }
+    target.earliest = Math.min(
+      ...times.map(({ lane, due }) => Math.max(due, target.leases.get(lane)?.until ?? 0)),
+    );
+    return target.earliest;
+  }
+
+  #targetTalk({ endpoint, target }: Target): TargetTalk {
+    const { targets } = this.#talk(endpoint);
+    let known = targets.get(target);
+    if (!known) {
+      known = { endpoint, target, holdUntil: 0, leases: new Map(), earliest: undefined };
+      targets.set(target, known);
+    }
+    return known;
+  }
+
+  #talk(endpoint: string): Talk {
+    const talks = this.#known();
+    let talk = talks.get(endpoint);
+    if (!talk) {
+      talk = { expectedSince: undefined, targets: new Map() };
+      talks.set(endpoint, talk);
+    }
+    return talk;
+  }
+
+  #known(): Map<string, Talk> {
+    if (!this.#talks) {
+      this.#talks = new Map();
+      for (const target of this.#lanes.targets()) this.#targetTalk(target);
+    }
+    return this.#talks;
+  }
+}
+
+function isExpected({ expectedSince }: Talk, now: number): boolean {
+  // A clock that was set back must not make a doorbell wait.
+  return expectedSince !== undefined && now >= expectedSince && now - expectedSince < RING_AGAIN_MS;
 }
 
 /** What an endpoint allows of a target; undefined: there is no limit. */
@@ -135,8 +214,4 @@ export function allowanceOf({ target }: Target, allowances: readonly Allowance[]
     allowances.find((allowance) => allowance.target === target) ??
     allowances.find((allowance) => allowance.target === "*")
   );
-}
-
-function nameOf({ endpoint, target }: Target): string {
-  return `${endpoint} ${target}`;
 }

@@ -3,7 +3,7 @@
 // The journal's row is the outbox, so an event costs nothing here until a lane that was idle gets it: then one row
 // says so. Endpoints are rung through a queue, never from within a request, and come back by `exchange`.
 
-import type { Doorbell, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
+import type { Doorbell, ExchangeAnswer, ExchangeRequest, Settlement } from "../delivery/exchange.ts";
 import { log } from "../telemetry/log.ts";
 import { Claims } from "./claims.ts";
 import type { Lane, Target } from "./lanes.ts";
@@ -101,14 +101,13 @@ export class Notifications {
   }
 
   async #sendDoorbell(endpoint: string): Promise<void> {
-    const { ring, home, now } = this.#options;
+    const { ring, home } = this.#options;
     // Not inside the transaction that is being written.
     await undefined;
     try {
       await ring({ kind: "ring", home, endpoint });
     } catch (error) {
       log("warn", "a doorbell could not be sent; it is rung again", { error });
-      this.#leases.notRung(endpoint, now());
     }
   }
 
@@ -118,12 +117,12 @@ export class Notifications {
     const at = now();
     const { endpoint, settled, want, allowances, busy, counters, validatedUntil } = request;
     this.#leases.heard(endpoint, allowances, at);
-    this.#leases.renew(new Set(busy), at);
+    this.#leases.renew(endpoint, new Set(busy), at);
     const writes = settled.some((settlement) => settlement.outcome !== "released");
     if (writes || Object.keys(counters).length > 0 || validatedUntil !== undefined) {
       store.write(() => {
         for (const settlement of settled) {
-          for (const { lane } of this.claims.members(settlement.key)) this.#leases.release(lane.lane);
+          this.#release(settlement);
           this.settling.settle(settlement, at);
         }
         if (Object.keys(counters).length > 0) store.outbox.add([{ kind: "counters", counters }]);
@@ -131,14 +130,18 @@ export class Notifications {
       });
       this.#options.settled();
     } else {
-      for (const settlement of settled) {
-        for (const { lane } of this.claims.members(settlement.key)) this.#leases.release(lane.lane);
-      }
+      for (const settlement of settled) this.#release(settlement);
     }
     const answer = this.#claim(request, want, at);
+    // It knows of the rest, so nobody has to ring for it.
+    if (answer.more) this.#leases.comesBack(endpoint, at);
     const wakeAt = this.#leases.wakeOf(endpoint, at);
     if (wakeAt !== undefined) store.due.ring(wakeAt);
     return answer;
+  }
+
+  #release({ key }: Settlement): void {
+    for (const { lane } of this.claims.members(key)) this.#leases.release(lane);
   }
 
   #claim({ endpoint, allowances, busy }: ExchangeRequest, want: number, now: number): ExchangeAnswer {
@@ -146,13 +149,14 @@ export class Notifications {
     const answer: ExchangeAnswer = { claims: [], more: false };
     const busyKeys = new Set(busy);
     let bytes = 0;
-    for (const target of this.#leases.targetsOf(endpoint)) {
+    for (const target of this.#leases.claimable(endpoint, now)) {
       const allowance = allowanceOf(target, allowances);
       if (allowance?.holdUntil !== undefined && allowance.holdUntil > now) continue;
       let allowed = Math.min(allowance?.claims ?? Number.POSITIVE_INFINITY, want + 1);
       const limit = allowed + this.#leases.taken(target) + busy.length + 1;
+      this.#leases.watch(target);
       for (const lane of lanes.due(target, now, limit)) {
-        if (this.#leases.isTaken(lane.lane, now)) continue;
+        if (this.#leases.isTaken(lane, now)) continue;
         if (answer.claims.length >= want || bytes > EXCHANGE_BYTES) return { ...answer, more: true };
         if (allowed === 0) {
           answer.more = true;
@@ -170,7 +174,7 @@ export class Notifications {
 
   #take(lane: Lane, target: Target, busy: ReadonlySet<string>, now: number) {
     const { store } = this.#options;
-    const isFree = (other: Lane) => !this.#leases.isTaken(other.lane, now);
+    const isFree = (other: Lane) => !this.#leases.isTaken(other, now);
     const isBatch = store.configs.get(lane.task, lane.config)?.batch;
     // Those whose window is still open may come along.
     const peers = () => store.lanes.due(target, now + 2_000, 100).filter(isFree);
@@ -184,26 +188,17 @@ export class Notifications {
 
   /** One run of the clock: rings for whatever is due and was not heard. */
   ringOverdue(now: number): void {
-    for (const [endpoint, at] of this.#leases.wakes(now)) {
-      if (at > now) continue;
-      for (const target of this.#leases.targetsOf(endpoint)) {
-        if (!this.#leases.ring(target, now)) continue;
-        this.#options.waitUntil(this.#sendDoorbell(endpoint));
-        break;
-      }
-    }
+    for (const endpoint of this.#leases.ringDue(now)) this.#options.waitUntil(this.#sendDoorbell(endpoint));
   }
 
   /** When the clock has to look again; undefined: nothing is pending. */
   get wakesAt(): number | undefined {
     const { store, now } = this.#options;
-    if (!store.exists) return undefined;
-    const wakes = [...this.#leases.wakes(now()).values()];
-    return wakes.length === 0 ? undefined : Math.min(...wakes);
+    return store.exists ? this.#leases.wake(now()) : undefined;
   }
 
   /** Forgets what it remembers of a lane that is gone. */
-  dropped(lane: string): void {
+  dropped(lane: Lane): void {
     this.#leases.release(lane);
   }
 }

@@ -17,6 +17,7 @@ import type { OutboxItem } from "./outbox.ts";
 import type { PushConfig } from "./push-configs.ts";
 import { toConfigItem } from "./settling.ts";
 import type { Store } from "./store.ts";
+import { upcoming } from "./upcoming.ts";
 
 export type PushCommandsOptions = {
   store: Store;
@@ -49,7 +50,7 @@ export class PushCommands {
     const replaced = store.write(() => this.save(record, stored, record.seq));
     changed();
     await this.#forget(replaced);
-    this.#release(record.id, stored.lane);
+    this.#release(record.id, stored.id);
     return ok(stored.answer);
   }
 
@@ -81,33 +82,48 @@ export class PushCommands {
     };
     const replaced = known ? this.#lanesOf(known) : [];
     for (const lane of replaced) store.lanes.delete(lane.task, lane.lane);
-    const before = known?.deleting === false ? replaced.find((lane) => lane.list === null) : undefined;
-    const lane: Lane = {
-      ...(before ?? newLane(stored, record.id, after, at)),
-      lane: stored.lane,
+    const kept = known?.deleting === false ? replaced : [];
+    const before = kept.find((lane) => lane.list === null);
+    const fresh = newLane(stored, record.id, after, at);
+    const afresh = (lane: Lane, name: string): Lane => ({
+      ...lane,
+      lane: name,
       endpoint,
       target,
       attempt: 0,
       batch: null,
-      due: before?.pending ? at + attemptMs : null,
+      // Not before a send of the old one must be over, should nobody be able to say that it is.
+      due: lane.pending ? at + attemptMs : null,
       clockFrom: at,
       state: "active",
       reason: null,
       stateAt: at,
       failures: 0,
       failingSince: null,
-    };
+    });
+    const lane = afresh(before ? this.#refilter(before, stored.events) : fresh, stored.lane);
     store.configs.save(config);
     store.lanes.insert(lane);
+    for (const again of kept) {
+      if (again.list) store.lanes.insert(afresh(again, crypto.randomUUID()));
+    }
     store.outbox.add([toConfigItem(config, lane, "active", null, at)]);
     notifications.wake(lane);
     return replaced.filter((old) => old.pending);
   }
 
+  /** What is pending may not be wanted any more by a config that asks for other events. */
+  #refilter(lane: Lane, events: StoredConfig["events"]): Lane {
+    if (!lane.pending) return lane;
+    const { journal } = this.#options.store;
+    const { value: next } = upcoming(journal, lane, events, lane.head - 1, lane.sequence).next();
+    return next ? { ...lane, head: next[0] } : { ...lane, pending: false };
+  }
+
   /** Has replaced lanes dropped, without anybody waiting for it. */
-  forgetSoon(task: string, lane: string, replaced: readonly Lane[]): void {
+  forgetSoon(task: string, config: string, replaced: readonly Lane[]): void {
     if (replaced.length === 0) return;
-    this.#options.waitUntil(this.#forget(replaced).then(() => this.#release(task, lane)));
+    this.#options.waitUntil(this.#forget(replaced).then(() => this.#release(task, config)));
   }
 
   get(task: string, id: string): Result<PushConfigView, Failure> {
@@ -136,7 +152,9 @@ export class PushCommands {
     if (pending.length > 0) {
       store.write(() => {
         store.configs.markDeleting(task, id);
-        for (const lane of pending) store.lanes.save({ ...lane, due: null, state: "paused", stateAt: at });
+        for (const lane of pending) {
+          store.lanes.save({ ...lane, due: null, batch: null, state: "paused", stateAt: at });
+        }
       });
       await this.#forget(pending);
     }
@@ -182,23 +200,24 @@ export class PushCommands {
     return this.#options.store.lanes.forTask(config.task).filter((lane) => lane.config === config.id);
   }
 
-  /** The new lane needs to wait no longer for the end of those that it replaces. */
-  #release(task: string, name: string): void {
+  /** The new lanes need to wait no longer for the end of those that they replace. */
+  #release(task: string, config: string): void {
     const { store, notifications, now } = this.#options;
-    const lane = store.lanes.get(task, name);
     const at = now();
-    if (!lane || lane.due === null || lane.due <= at || lane.attempt > 0) return;
-    const released = { ...lane, due: at };
-    store.write(() => store.lanes.save(released));
-    notifications.wake(released);
+    for (const lane of store.lanes.forTask(task)) {
+      if (lane.config !== config || lane.due === null || lane.due <= at || lane.attempt > 0) continue;
+      const released = { ...lane, due: at };
+      store.write(() => store.lanes.save(released));
+      notifications.wake(released);
+    }
   }
 
   async #forget(lanes: readonly Lane[]): Promise<void> {
     const { forget, attemptMs, sleep, notifications } = this.#options;
-    const dropped = lanes.map(async ({ endpoint, lane }) => {
+    const dropped = lanes.map(async (lane) => {
       notifications.dropped(lane);
       try {
-        await Promise.race([forget(endpoint, lane), sleep(attemptMs)]);
+        await Promise.race([forget(lane.endpoint, lane.lane), sleep(attemptMs)]);
       } catch (error) {
         // Nobody can be asked, so wait until whatever is under way must be over.
         log("warn", "an endpoint could not be told to stop", { error });

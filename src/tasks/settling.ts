@@ -4,7 +4,7 @@
 // attempt for the history, and the dead letter if the notification died.
 
 import type { Settlement } from "../delivery/exchange.ts";
-import { planNext } from "../delivery/schedule.ts";
+import { type Plan, planNext } from "../delivery/schedule.ts";
 import { metricKey } from "../telemetry/metrics.ts";
 import { type Claims, type Member, notificationId } from "./claims.ts";
 import type { DeadLetters } from "./dead-letters.ts";
@@ -40,11 +40,43 @@ export class Settling {
 
   /** Applies what an endpoint says of an attempt; false if it speaks of what is past. */
   settle(settlement: Settlement, now: number): boolean {
-    const members = this.#options.claims
-      .members(settlement.key)
-      .filter((member) => isPresent(member, settlement));
-    for (const member of members) this.#settleMember(member, settlement, now);
-    return members.length > 0;
+    const { lanes, configs, claims } = this.#options;
+    if (settlement.outcome === "released") return false;
+    const present = claims.members(settlement.key).filter((member) => isPresent(member, settlement));
+    const [first] = present;
+    if (!first) return false;
+    // What was sent together is tried again together, or given up.
+    const plan = this.#plan(present, first, settlement, now);
+    for (const member of present) {
+      const config = configs.get(member.lane.task, member.lane.config);
+      if (config) this.#settleMember(member, config, settlement, plan, now);
+    }
+    if (first.lane.batch !== null && plan?.next !== "retry") lanes.deleteBatch(first.lane.batch);
+    return true;
+  }
+
+  /** What comes after a failure; undefined: there was none, or nothing comes after it. */
+  #plan(
+    present: readonly Member[],
+    { lane }: Member,
+    { outcome, status, error, retryAfterMs }: Settlement,
+    now: number,
+  ): Plan | undefined {
+    if (outcome === "delivered" || outcome === "gone" || outcome === "released") return undefined;
+    const { configs, retryMs, random } = this.#options;
+    const oldest = present.map((member) => this.#committedAt(member.lane, member.lane.head));
+    return planNext({
+      outcome,
+      attempt: lane.attempt + 1,
+      now,
+      committedAt: Math.min(...oldest),
+      clockFrom: Math.max(...present.map((member) => member.lane.clockFrom)),
+      retryMs: configs.get(lane.task, lane.config)?.retryMs ?? retryMs,
+      retryAfterMs,
+      random: random(),
+      status,
+      error,
+    });
   }
 
   /** Moves a lane to the first notification after journal row `after`; a lane that sends again ends with its list. */
@@ -75,6 +107,7 @@ export class Settling {
         reason,
         stateAt: now,
         due: resumed && lane.pending ? now : null,
+        batch: null,
         // The clock of what waits stood still; it is given its whole time again.
         ...(resumed && { attempt: 0, clockFrom: now, failures: 0, failingSince: null }),
       });
@@ -82,17 +115,21 @@ export class Settling {
     }
   }
 
-  #settleMember({ lane, notifications }: Member, settlement: Settlement, now: number): void {
-    const { lanes, configs, outbox } = this.#options;
-    const config = configs.get(lane.task, lane.config);
+  #settleMember(
+    { lane, notifications }: Member,
+    config: PushConfig,
+    settlement: Settlement,
+    plan: Plan | undefined,
+    now: number,
+  ): void {
+    const { lanes, outbox } = this.#options;
     const { outcome, startedAt, status, error } = settlement;
-    if (!config || outcome === "released") return;
+    const last = notifications.at(-1);
+    if (last === undefined) return;
     outbox.add(notifications.map((notification) => this.#attempt(lane, config, notification, settlement)));
     lane.lastAt = startedAt;
     lane.lastStatus = status ?? null;
     lane.lastError = error ?? null;
-    const [last] = notifications.slice(-1);
-    if (last === undefined) return;
     if (outcome === "delivered") {
       lane.delivered += notifications.length;
       lane.failures = 0;
@@ -103,38 +140,25 @@ export class Settling {
     lane.attempt += 1;
     lane.failures += 1;
     lane.failingSince ??= startedAt;
+    const isHopeless = lane.failures >= DISABLE_AFTER_ATTEMPTS && now - lane.failingSince >= DISABLE_AFTER_MS;
     if (outcome === "gone") {
       lanes.save(lane);
       this.#disable(lane, config, "gone", "The receiver answered 410 Gone.", now);
-      return;
-    }
-    const plan = planNext({
-      outcome,
-      attempt: lane.attempt,
-      now,
-      committedAt: this.#committedAt(lane, notifications[0]?.[0] ?? lane.head),
-      clockFrom: lane.clockFrom,
-      retryMs: config.retryMs ?? this.#options.retryMs,
-      retryAfterMs: settlement.retryAfterMs,
-      random: this.#options.random(),
-      status,
-      error,
-    });
-    const isHopeless = lane.failures >= DISABLE_AFTER_ATTEMPTS && now - lane.failingSince >= DISABLE_AFTER_MS;
-    if (isHopeless) {
+    } else if (isHopeless) {
       lanes.save(lane);
       const days = DISABLE_AFTER_MS / 86_400_000;
       this.#disable(lane, config, "failing", `Nothing but failures for ${days} days.`, now);
-    } else if (plan.next === "retry") {
-      lane.due = plan.at;
-      lanes.save(lane);
-    } else {
+    } else if (plan?.next === "dead") {
       for (const notification of notifications)
         this.#bury(lane, config, notification, plan.reason, settlement, now);
       lane.dead += notifications.length;
       const key = metricKey("a2a_webhook_deliveries_total", { outcome: "dead" });
       outbox.add([{ kind: "counters", counters: { [key]: notifications.length } }]);
       this.#leave(lane, config, last, now);
+    } else if (plan) {
+      // One that was paused meanwhile waits until it goes on.
+      lane.due = lane.state === "active" ? plan.at : null;
+      lanes.save(lane);
     }
   }
 
@@ -146,7 +170,6 @@ export class Settling {
 
   /** The notifications up to this one have come to an end. */
   #leave(lane: Lane, config: PushConfig, [seq, sequence]: Notification, now: number): void {
-    if (lane.batch) this.#options.lanes.deleteBatch(lane.batch);
     if (lane.list === null) lane.sequence = sequence;
     this.advance(lane, config, seq, now);
   }

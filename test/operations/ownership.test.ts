@@ -78,11 +78,18 @@ describe.each(ways)("$title", ({ call }) => {
     const mine = createClient({ owner, agent: "conformance" });
     for (const says of ["hello", "input"]) {
       const task = await mine.sendForTask(says);
+      const named = { taskId: task.id, id: "c" };
+      await mine.result("CreateTaskPushNotificationConfig", { ...named, url: "https://mine.example/hook" });
+      const config = await mine.result("GetTaskPushNotificationConfig", named);
       const other = stranger(owner);
       const gone = missing(task.id);
       expect(await seen(await call(other, task.id), task.id)).toBe(await seen(await call(other, gone), gone));
       // And nothing has come of it.
       expect(await mine.get(task.id)).toEqual(task);
+      expect(await mine.result("ListTaskPushNotificationConfigs", { taskId: task.id })).toEqual({
+        configs: [config],
+        nextPageToken: "",
+      });
     }
   });
 });
@@ -108,6 +115,17 @@ describe("naming a task", () => {
     const mine = createClient({ agent: "conformance" });
     const message = { ...toMessage("hello"), taskId: theirs.id, contextId: "c" };
     expect((await mine.error("SendMessage", { message })).code).toBe(-32001);
+    expect((await mine.list()).totalSize).toBe(0);
+  });
+
+  it("of a stranger in a message with a webhook says nothing about it either", async () => {
+    const theirs = await createClient({ agent: "conformance" }).sendForTask("input");
+    const mine = createClient({ agent: "conformance" });
+    const configuration = { taskPushNotificationConfig: { id: "c", url: "https://mine.example/hook" } };
+    for (const taskId of [theirs.id, missing(theirs.id)]) {
+      const message = { ...toMessage("hello"), taskId };
+      expect((await mine.error("SendMessage", { message, configuration })).code).toBe(-32001);
+    }
     expect((await mine.list()).totalSize).toBe(0);
   });
 

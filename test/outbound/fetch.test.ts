@@ -301,6 +301,42 @@ describe("an answer's body", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it("that says its length is read in one go, and is nothing when it is not whole", async () => {
+    const headers = { "content-length": "5" };
+    const { outbound } = startOpen(() => new Response("whole", { status: 500, headers }));
+    expect(await outbound.send(request())).toMatchObject({ ok: true, value: { status: 500, text: "whole" } });
+    vi.useFakeTimers();
+    for (const body of [
+      new ReadableStream(),
+      new ReadableStream({ start: (controller) => controller.error("gone") }),
+    ]) {
+      const { outbound } = startOpen(() => new Response(body, { status: 500, headers }));
+      const answer = outbound.send(request({ timeoutMs: 1_000 }));
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(await answer).toMatchObject({ ok: true, value: { status: 500, text: "" } });
+    }
+  });
+
+  it("that says it is longer than it may be, or how long it is when it is packed, is read with care", async () => {
+    for (const headers of [
+      { "content-length": "16385" },
+      { "content-length": "20", "content-encoding": "x-packed" },
+    ]) {
+      const endless = createBody(new Uint8Array(4_096), 1_000);
+      const { outbound } = startOpen(() => new Response(endless.body, { status: 500, headers }));
+      expect((await outbound.send(request())).ok).toBe(true);
+      expect(endless.state.canceled).toBe(true);
+      expect(endless.state.taken).toBeLessThan(10);
+    }
+  });
+
+  it("that says it is empty is not read", async () => {
+    const endless = createBody(new Uint8Array(4_096), 1_000);
+    const { outbound } = startOpen(() => new Response(endless.body, { headers: { "content-length": "0" } }));
+    expect(await outbound.send(request())).toMatchObject({ ok: true, value: { status: 200, text: "" } });
+    expect(endless.state.taken).toBe(0);
+  });
+
   it("that breaks off leaves the status and what has come", async () => {
     const broken = new ReadableStream({
       start: (controller) => {

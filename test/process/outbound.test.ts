@@ -13,6 +13,8 @@ import {
 } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
+import { gzipSync } from "node:zlib";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createOutboundService, type OutboundService } from "../../scripts/outbound.ts";
@@ -83,6 +85,7 @@ function createReceiver(answer: RequestListener = (_request, response) => respon
   const received: { request: IncomingMessage; body: string }[] = [];
   const onRequest: RequestListener = (request, response) => {
     let body = "";
+    request.setEncoding("utf8");
     request.on("data", (chunk) => {
       body += chunk;
     });
@@ -126,6 +129,10 @@ function lookupAs(addresses: string[]): LookupFunction {
   };
 }
 
+const hello: RequestListener = (_request, response) => {
+  response.end("hello");
+};
+
 type Sent = Result<OutboundAnswer, OutboundError>;
 
 /** Sends from the Worker, in a runtime of its own. */
@@ -155,10 +162,12 @@ async function createSender(service?: OutboundService) {
   });
   await runtime.ready;
   return async (sending: Omit<Sending, "request"> & { request: Partial<OutboundRequest> }): Promise<Sent> => {
-    const request = { method: "POST", headers: {}, body: "{}", timeoutMs: 5_000, ...sending.request };
+    const kind = sending.request.method === "GET" ? {} : { method: "POST", body: "{}" };
+    const request = { headers: {}, timeoutMs: 5_000, ...kind, ...sending.request };
     const body = JSON.stringify({ ...sending, request });
     const response = await runtime.dispatchFetch("http://sender/", { method: "POST", body });
-    expect(printed).toEqual([]);
+    // The runtime itself prints what it makes of a failed handshake; a refusal of the service is no such thing.
+    if (service !== undefined) expect(printed).toEqual([]);
     return (await response.json()) as Sent;
   };
 }
@@ -236,15 +245,19 @@ describe("the filter at the connection", () => {
     return send({ allowPrivate: true, dohUrl, ports: [], request: { url } });
   }
 
-  test.each(["http://127.0.0.1", "https://127.0.0.1", "https://[::1]", "https://2130706433", "http://localhost", "https://localhost"])(
-    "refuses %s",
-    async (origin) => {
-      const listener = await listen(createHttpServer(createReceiver().onRequest));
-      const sent = await sendPastTheGuard(`${origin}:${listener.port}/`);
-      expect(sent).toMatchObject({ ok: false, error: { error: "blocked_destination" } });
-      expect(listener.connections()).toBe(0);
-    },
-  );
+  test.each([
+    "http://127.0.0.1",
+    "https://127.0.0.1",
+    "https://[::1]",
+    "https://2130706433",
+    "http://localhost",
+    "https://localhost",
+  ])("refuses %s", async (origin) => {
+    const listener = await listen(createHttpServer(createReceiver().onRequest));
+    const sent = await sendPastTheGuard(`${origin}:${listener.port}/`);
+    expect(sent).toMatchObject({ ok: false, error: { error: "blocked_destination" } });
+    expect(listener.connections()).toBe(0);
+  });
 
   test("lets the resolver be asked at home, and nothing else of its host", async () => {
     const { send, dohUrl } = await startGuarded(["127.0.0.1"]);
@@ -288,7 +301,11 @@ describe("a request through the service", () => {
     });
     const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
     const send = await startAllowed(listener);
-    const headers = { "content-type": "application/a2a+json", "webhook-id": "msg_1", authorization: "Bearer x" };
+    const headers = {
+      "content-type": "application/a2a+json",
+      "webhook-id": "msg_1",
+      authorization: "Bearer x",
+    };
     const body = JSON.stringify({ text: "ä".repeat(50_000) });
     const url = `https://${HOST}:${listener.port}/in?a=1&b=%20`;
     expect(await send({ url, headers, body })).toMatchObject({
@@ -311,9 +328,210 @@ describe("a request through the service", () => {
     const receiver = createReceiver();
     const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
     const send = await startAllowed(listener);
-    for (let round = 0; round < 3; round++) expect((await send({ method: "GET" })).ok).toBe(false);
-    const sent = { allowPrivate: true, ports: [] };
-    expect(sent).toBeDefined();
+    for (let round = 0; round < 3; round++) {
+      expect(await send({ method: "GET" })).toMatchObject({
+        ok: true,
+        value: { status: 200, text: "thanks" },
+      });
+    }
+    expect(receiver.received.map(({ request }) => request.method)).toEqual(["GET", "GET", "GET"]);
+    expect(receiver.received[0]?.request.headers["content-length"]).toBeUndefined();
     expect(listener.connections()).toBe(1);
+  });
+
+  test("follows no redirect, and understands a compressed answer", async () => {
+    const receiver = createReceiver((_request, response) => {
+      const headers = { location: `https://${HOST}/elsewhere`, "content-encoding": "gzip" };
+      response.writeHead(307, headers).end(gzipSync("moved"));
+    });
+    const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
+    const send = await startAllowed(listener);
+    expect(await send()).toMatchObject({
+      ok: true,
+      value: { status: 307, text: "moved", headers: { location: `https://${HOST}/elsewhere` } },
+    });
+    expect(receiver.received).toHaveLength(1);
+  });
+
+  test("is not refused because the receiver says so", async () => {
+    const receiver = createReceiver((_request, response) => {
+      response.writeHead(502, { "a2a-edge-outbound-failure": "blocked_destination" }).end("mine");
+    });
+    const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
+    const send = await startAllowed(listener);
+    const sent = await send();
+    expect(sent).toMatchObject({ ok: true, value: { status: 502, text: "mine" } });
+    expect(sent.ok && Object.keys(sent.value.headers)).not.toContain("a2a-edge-outbound-failure");
+  });
+
+  test("may take longer to be answered than an idle connection is kept", async () => {
+    const receiver = createReceiver((_request, response) => {
+      setTimeout(() => response.end("at last"), 4_500);
+    });
+    const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
+    const send = await startAllowed(listener);
+    expect(await send({ timeoutMs: 10_000 })).toMatchObject({ ok: true, value: { text: "at last" } });
+  });
+
+  /** A receiver that says when the request it got has lost its connection. */
+  function createLeft(answer: RequestListener) {
+    let left = 0;
+    const receiver = createReceiver((request, response) => {
+      response.on("close", () => left++);
+      answer(request, response);
+    });
+    return { receiver, left: () => left };
+  }
+
+  test.each<[string, RequestListener, object]>([
+    ["never answers", () => {}, { ok: false, error: { error: "timeout" } }],
+    [
+      "never ends its answer",
+      (_, response) => response.write("begun"),
+      { ok: true, value: { text: "begun" } },
+    ],
+    [
+      "answers one byte at a time",
+      (_, response) => {
+        const timer = setInterval(() => response.write("a"), 100);
+        response.on("close", () => clearInterval(timer));
+      },
+      { ok: true, value: { status: 200, text: expect.stringMatching(/^a{5,10}$/) } },
+    ],
+  ])("to a receiver that %s is over in time, and its connection closed", async (_name, answer, expected) => {
+    const { receiver, left } = createLeft(answer);
+    const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
+    const send = await startAllowed(listener);
+    const sent = await send({ timeoutMs: 1_000 });
+    expect(sent).toMatchObject(expected);
+    const { durationMs } = sent.ok ? sent.value : sent.error;
+    expect(durationMs).toBeGreaterThanOrEqual(900);
+    expect(durationMs).toBeLessThan(2_000);
+    await expect.poll(left).toBe(1);
+  });
+
+  test("to a receiver that sends without end is over at once, and its connection closed", async () => {
+    const { receiver, left } = createLeft((_request, response) => {
+      const pour = () => {
+        while (response.write("x".repeat(65_536)));
+      };
+      response.on("drain", pour);
+      pour();
+    });
+    const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
+    const send = await startAllowed(listener);
+    const sent = await send();
+    expect(sent).toMatchObject({ ok: true, value: { status: 200, text: "x".repeat(4_096) } });
+    expect(sent.ok && sent.value.durationMs).toBeLessThan(2_000);
+    await expect.poll(left).toBe(1);
+  });
+
+  test("that the caller aborts leaves the receiver", async () => {
+    const { receiver, left } = createLeft(() => {});
+    const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
+    const send = await startAllowed(listener);
+    expect(await send({}, { abortAfterMs: 300 })).toMatchObject({ ok: false, error: { error: "aborted" } });
+    await expect.poll(left).toBe(1);
+  });
+
+  test.each<[string, () => Promise<{ port: number }>, OutboundError["error"]]>([
+    [
+      "a certificate nobody vouches for",
+      () => listenTls(createAuthority().issue([HOST]), hello),
+      "tls_error",
+    ],
+    [
+      "a certificate for another name",
+      () => listenTls(authority.issue(["other.example.com"]), hello),
+      "tls_error",
+    ],
+    [
+      "an expired certificate",
+      () => listenTls(authority.issue([HOST], { expired: true }), hello),
+      "tls_error",
+    ],
+    ["no TLS", () => listen(createHttpServer(hello)), "tls_error"],
+    [
+      "a reset",
+      () => listen(createTcpServer((socket) => socket.once("data", () => socket.resetAndDestroy()))),
+      "network_error",
+    ],
+    ["nothing at its port", async () => ({ port: 1 }), "network_error"],
+  ])("to a receiver with %s", async (_name, start, error) => {
+    const send = await startAllowed(await start());
+    expect(await send()).toMatchObject({ ok: false, error: { error } });
+  });
+
+  test.each<[string, string]>([
+    ["garbage", "garbage\r\n\r\n"],
+    ["nothing", ""],
+    ["a heading without end", `HTTP/1.1 200 OK\r\nX: ${"a".repeat(200_000)}`],
+    ["another protocol", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"],
+  ])("that is answered with %s is a failure of the network", async (_name, answer) => {
+    const server = createTlsServer(authority.issue([HOST]), (socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => socket.end(answer));
+    });
+    const send = await startAllowed(await listen(server));
+    expect(await send()).toMatchObject({ ok: false, error: { error: "network_error" } });
+  });
+
+  test("whose answer breaks off keeps its status", async () => {
+    const server = createTlsServer(authority.issue([HOST]), (socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => socket.end("HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nhalf"));
+    });
+    const send = await startAllowed(await listen(server));
+    expect(await send()).toMatchObject({ ok: true, value: { status: 500, text: "" } });
+  });
+});
+
+describe("what the runtime itself makes of failures, where no service is in between", () => {
+  const open = (request: Partial<OutboundRequest>) => ({
+    allowPrivate: true,
+    dohUrl: "https://doh.invalid/",
+    ports: [],
+    request,
+  });
+  const onReset = () =>
+    listen(createTcpServer((socket) => socket.once("data", () => socket.resetAndDestroy())));
+
+  test.each<[string, string, () => Promise<{ port: number }>, OutboundError["error"]]>([
+    [
+      "a certificate nobody vouches for",
+      "https",
+      () => listenTls(authority.issue(["localhost"]), hello),
+      "tls_error",
+    ],
+    ["no TLS", "https", () => listen(createHttpServer(hello)), "tls_error"],
+    ["a reset", "http", onReset, "network_error"],
+    ["a reset in the handshake", "https", onReset, "tls_error"],
+    [
+      "an end",
+      "http",
+      () => listen(createTcpServer((socket) => socket.once("data", () => socket.end()))),
+      "network_error",
+    ],
+    [
+      "garbage",
+      "http",
+      () => listen(createTcpServer((socket) => socket.end("garbage\r\n\r\n"))),
+      "network_error",
+    ],
+    ["nothing at its port", "http", async () => ({ port: 1 }), "network_error"],
+    ["nothing at its port with TLS", "https", async () => ({ port: 1 }), "network_error"],
+    ["no answer", "http", () => listen(createTcpServer(() => {})), "timeout"],
+    ["no answer to the handshake", "https", () => listen(createTcpServer(() => {})), "timeout"],
+  ])("%s (%s)", async (_name, scheme, start, error) => {
+    const send = await createSender();
+    const { port } = await start();
+    const sent = await send(open({ url: `${scheme}://localhost:${port}/`, timeoutMs: 1_000 }));
+    expect(sent).toMatchObject({ ok: false, error: { error } });
+  });
+
+  test("a name that does not resolve", async () => {
+    const send = await createSender();
+    const sent = await send(open({ url: "http://no-such-name.invalid/" }));
+    expect(sent).toMatchObject({ ok: false, error: { error: "dns_failure" } });
   });
 });

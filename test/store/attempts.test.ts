@@ -3,7 +3,7 @@
 
 import { env } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
-import { DURATION_BOUNDS_MS, readHours, readMostActive, trimSums } from "../../src/store/attempt-sums.ts";
+import { DURATION_BOUNDS_MS, readMostActive, readSums, trimSums } from "../../src/store/attempt-sums.ts";
 import {
   type AttemptFilter,
   type AttemptRow,
@@ -70,7 +70,7 @@ describe("saveAttempts", () => {
     await saveAttempts(db, rows.slice(10));
     await saveAttempts(db, rows.slice(0, 20));
     expect(await countOf("attempts")).toBe(30);
-    expect((await readHours(db, 0, 1e15)).reduce((sum, hour) => sum + hour.attempts, 0)).toBe(30);
+    expect((await readSums(db, 0, 1e15)).kinds).toMatchObject([{ attempts: 30 }]);
     const { owners } = await readMostActive(db, { from: 0, to: 1e15, limit: 5 });
     expect(owners).toMatchObject([{ attempts: 30 }]);
   });
@@ -323,22 +323,25 @@ describe("the sums", () => {
     const only = (...places: number[]) =>
       DURATION_BOUNDS_MS.map((_, i) => places.filter((place) => place === i).length);
     const last = DURATION_BOUNDS_MS.length - 1;
-    expect(await readHours(db, 0, 10 * HOUR)).toEqual([
+    const sums = await readSums(db, 0, 10 * HOUR);
+    expect(sums.hours).toEqual([
+      { hour: 5 * HOUR, attempts: 5, delivered: 3, retries: 2 },
+      { hour: 6 * HOUR, attempts: 1, delivered: 1, retries: 0 },
+    ]);
+    expect(sums.kinds).toEqual([
       {
-        ...{ hour: 5 * HOUR, outcome: "delivered", status: 200, error: null },
-        ...{ attempts: 3, retries: 1, durationMs: 21, durations: only(0, 0, 1) },
+        ...{ outcome: "delivered", status: 200, error: null },
+        ...{ attempts: 4, retries: 1, durationMs: 22, durations: only(0, 0, 0, 1) },
       },
       {
-        ...{ hour: 5 * HOUR, outcome: "retry", status: null, error: "timeout" },
+        ...{ outcome: "retry", status: null, error: "timeout" },
         ...{ attempts: 2, retries: 1, durationMs: 60_999, durations: only(last, last) },
       },
-      {
-        ...{ hour: 6 * HOUR, outcome: "delivered", status: 200, error: null },
-        ...{ attempts: 1, retries: 0, durationMs: 1, durations: only(0) },
-      },
     ]);
-    expect(await readHours(db, 6 * HOUR, 7 * HOUR)).toHaveLength(1);
-    expect(await readHours(db, 0, 5 * HOUR)).toEqual([]);
+    const { hours, kinds } = await readSums(db, 6 * HOUR, 7 * HOUR);
+    expect(hours).toHaveLength(1);
+    expect(kinds).toMatchObject([{ attempts: 1, durationMs: 1 }]);
+    expect(await readSums(db, 0, 5 * HOUR)).toEqual({ hours: [], kinds: [] });
   });
 
   it("tell who is most active, owners and endpoints", async () => {
@@ -371,6 +374,6 @@ describe("the sums", () => {
     );
     expect(await trimSums(db, 2 * HOUR, 1)).toBe(2);
     expect(await trimSums(db, 2 * HOUR, 10)).toBe(2);
-    expect((await readHours(db, 0, 1e15)).map(({ hour }) => hour)).toEqual([2 * HOUR, 3 * HOUR]);
+    expect((await readSums(db, 0, 1e15)).hours.map(({ hour }) => hour)).toEqual([2 * HOUR, 3 * HOUR]);
   });
 });

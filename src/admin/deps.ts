@@ -1,0 +1,87 @@
+// What the operators' API stands on, and how it asks homes: what it knows of them, it knows from D1.
+
+import type { RequireOperator } from "../auth/operator.ts";
+import type { Config } from "../config.ts";
+import type { ChallengeResult } from "../delivery/challenge.ts";
+import type { EndpointHealth } from "../delivery/endpoint.ts";
+import type { DeliveryHealth } from "../delivery/exchange.ts";
+import type { KeyRing } from "../keys/ring.ts";
+import type { Result } from "../lib/result.ts";
+import { A2AError, type Failure } from "../protocol/errors.ts";
+import type { DeadLetter } from "../store/dead-letters.ts";
+
+type ConfigOfTask = { task: string; config: string };
+
+/** A home as operators see it. Plain data in and out, as it goes over RPC. */
+export type HomeOperator = {
+  /** Those of the letters that the home still keeps. */
+  deadLetters(ids: string[]): Promise<DeadLetter[]>;
+  /** They are in D1 now. */
+  deadFiled(ids: string[]): Promise<void>;
+  /** Gives dead notifications another life; `gone` counts those whose config or task exists no more. */
+  retryDead(
+    letters: (ConfigOfTask & { seq: number; sequence: number })[],
+  ): Promise<Result<{ accepted: number; gone: number }, Failure>>;
+  /** Sends again what was committed between two times (ms, both inclusive). */
+  replay(
+    query: ConfigOfTask & { from: number; to: number },
+  ): Promise<Result<{ notifications: number }, Failure>>;
+  setDelivery(
+    query: ConfigOfTask & { state: "active" | "paused" },
+  ): Promise<Result<DeliveryHealth, Failure>>;
+  deliveryHealth(query: ConfigOfTask): Promise<Result<DeliveryHealth, Failure>>;
+  sealedSecrets(query: ConfigOfTask): Promise<Result<{ sealed: string | null }, Failure>>;
+  /** Refused when the secrets are no longer those that were read (`was`). */
+  rotateSecret(query: ConfigOfTask & { sealed: string; was: string | null }): Promise<Result<void, Failure>>;
+};
+
+/** An EndpointObject as operators see it. */
+export type EndpointOperator = {
+  health(): Promise<EndpointHealth>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  challengeNow(url: string, fresh: boolean): Promise<ChallengeResult>;
+};
+
+/** A message in the queue of deliveries: the next chunk of this job may be retried. It is never the only copy. */
+export type RetryJobMessage = { kind: "retry-job"; id: string };
+
+/** What the work needs that goes on without a request. */
+export type WorkDeps = {
+  db: D1Database;
+  /** The home with this Durable Object id; throws if it is none. */
+  homeAt(id: string): HomeOperator;
+  /** Sends to the queue of deliveries. */
+  wakeJob(message: RetryJobMessage): Promise<unknown>;
+  now(): number;
+};
+
+export type AdminDeps = WorkDeps & {
+  config: Config;
+  /** The EndpointObject of this name: see `endpointName` of delivery/exchange. */
+  endpointAt(name: string): EndpointOperator;
+  ring: KeyRing;
+  requireOperator: RequireOperator;
+};
+
+/** The answer of an object; one that cannot be reached now makes it UNAVAILABLE. */
+export async function reach<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!isTemporary(error)) throw error;
+    const message = "The object that holds this cannot be reached now; try again.";
+    throw new A2AError("UNAVAILABLE", { message, retryAfterSeconds: 2 });
+  }
+}
+
+/** The platform says so of an object that has moved, was cut off, or has too much to do. */
+function isTemporary(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { retryable, overloaded } = error as { retryable?: unknown; overloaded?: unknown };
+  return retryable === true || overloaded === true;
+}
+
+export function notFound(what: string): A2AError {
+  return new A2AError("NOT_FOUND", { message: `There is no such ${what}.` });
+}

@@ -1,0 +1,430 @@
+// The loop of an endpoint: what it sends at once, in which order, and what it tells the homes.
+
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { createRandom } from "../tasks/random.ts";
+import { answering, settlementOf, World } from "./pump-world.ts";
+
+const HOUR = 3_600_000;
+const fast = "https://receiver.example/fast";
+const slow = "https://receiver.example/slow";
+
+afterEach(() => void vi.restoreAllMocks());
+
+/** Adds so many lanes of so many notifications to a home. */
+function fill(world: World, home: string, lanes: number, target = fast, each = 1): void {
+  for (let lane = 0; lane < lanes; lane++) {
+    for (let n = 0; n < each; n++)
+      world.home(home).add(`${home}-${target.slice(-4)}-${lane}`, target, `body ${n}`);
+  }
+}
+
+describe("a ring", () => {
+  it("has everything delivered that is due, and lets the object rest", async () => {
+    const world = new World({ send: answering(5) });
+    fill(world, "h1", 100, fast, 3);
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.sent).toHaveLength(300);
+    expect(world.pending).toBe(0);
+    expect(world.awake).toBe(0);
+    expect(world.pump).toMatchObject({ inFlight: 0, queued: 0 });
+  });
+
+  it("that is repeated costs nothing: nothing is sent twice, and no home is spoken to twice at once", async () => {
+    const world = new World({ send: answering(5) });
+    fill(world, "h1", 50);
+    for (let i = 0; i < 10; i++) world.pump.ring("h1");
+    await world.clock.run(3);
+    for (let i = 0; i < 10; i++) world.pump.ring("h1");
+    await world.drain();
+    expect(world.sent).toHaveLength(50);
+    expect(world.home("h1").mostExchanging).toBe(1);
+  });
+
+  it("of a home that has nothing is one exchange", async () => {
+    const world = new World({ send: answering(5) });
+    world.pump.ring("h1");
+    await world.clock.run(HOUR);
+    expect(world.home("h1").requests).toHaveLength(1);
+    expect(world.awake).toBe(0);
+  });
+
+  it("that comes while an exchange is under way is not lost", async () => {
+    const world = new World({ send: answering(5), alarmMs: HOUR });
+    world.home("h1").latencyMs = 100;
+    world.pump.ring("h1");
+    await world.clock.run(80);
+    fill(world, "h1", 1);
+    world.pump.ring("h1");
+    await world.clock.run(1_000);
+    expect(world.pending).toBe(0);
+  });
+});
+
+describe("what is sent at once", () => {
+  it("is never more than six, five of them for one target", async () => {
+    const world = new World({ send: answering(50) });
+    fill(world, "h1", 60);
+    world.pump.ring("h1");
+    await world.clock.run(20);
+    expect(world.inFlight.size).toBe(5);
+    fill(world, "h1", 60, slow);
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.mostInFlight).toBe(6);
+    expect(world.sent).toHaveLength(120);
+  });
+
+  it("is at most one of a lane, in order", async () => {
+    const world = new World({ send: answering(5) });
+    fill(world, "h1", 3, fast, 20);
+    world.pump.ring("h1");
+    await world.drain();
+    for (const ids of world.home("h1").delivered.values()) {
+      expect(ids.map((id) => Number(id.split("-").at(-1)))).toEqual(Array.from({ length: 20 }, (_, n) => n));
+    }
+  });
+
+  it("keeps its slots busy: settlements and claims travel together", async () => {
+    const world = new World({ send: answering(3) });
+    fill(world, "h1", 1_000);
+    const began = world.clock.now;
+    world.pump.ring("h1");
+    await world.drain();
+    // 1,000 deliveries of 3 ms, five at a time, take 600 ms; a home that answers after 1 ms must not be felt.
+    expect(world.clock.now - began).toBeLessThan(700);
+    expect(world.home("h1").requests.length).toBeLessThan(450);
+  });
+});
+
+describe("a slow target", () => {
+  const send = answering((claim) => (claim.target === slow ? 15_000 : 5));
+
+  it("leaves three slots to others", async () => {
+    const world = new World({ send });
+    fill(world, "h1", 40, slow);
+    fill(world, "h1", 300, fast);
+    world.pump.ring("h1");
+    const began = world.clock.now;
+    await world.clock.run(60_000, () => [...world.home("h1").delivered.values()].flat().length >= 300);
+    expect(world.clock.now - began).toBeLessThan(1_600);
+    const slowInFlight = [...world.inFlight].filter(({ target }) => target === slow);
+    expect(slowInFlight).toHaveLength(3);
+  });
+
+  it("that had all it can get leaves one slot to who comes later, and its home's queue too", async () => {
+    const world = new World({ send });
+    fill(world, "h1", 40, slow);
+    world.pump.ring("h1");
+    await world.clock.run(1_000);
+    expect(world.inFlight.size).toBe(5);
+    fill(world, "h1", 20, fast);
+    fill(world, "h2", 20, fast);
+    world.pump.ring("h1");
+    world.pump.ring("h2");
+    const began = world.clock.now;
+    await world.clock.run(
+      60_000,
+      () => world.sent.filter(({ claim }) => claim.target === fast).length === 40,
+    );
+    expect(world.clock.now - began).toBeLessThan(1_000);
+  });
+});
+
+describe("homes", () => {
+  it("take turns on a target", async () => {
+    const world = new World({ send: answering(10) });
+    fill(world, "h1", 300);
+    fill(world, "h2", 10);
+    world.pump.ring("h1");
+    await world.clock.run(50);
+    world.pump.ring("h2");
+    await world.clock.run(10_000, () => world.home("h2").pending === 0);
+    expect(world.home("h1").pending).toBeGreaterThan(200);
+  });
+
+  it("one that does not answer holds up no other", async () => {
+    const world = new World({ send: answering(5) });
+    world.home("h1").latencyMs = HOUR;
+    fill(world, "h1", 10);
+    fill(world, "h2", 100);
+    world.pump.ring("h1");
+    world.pump.ring("h2");
+    await world.clock.run(1_000);
+    expect(world.home("h2").pending).toBe(0);
+  });
+});
+
+describe("a lost exchange", () => {
+  it("is repeated with what was settled, until it succeeds", async () => {
+    const world = new World({ send: answering(5), alarmMs: HOUR });
+    fill(world, "h1", 1);
+    let failures = 3;
+    world.home("h1").fault = ({ settled }) => (settled.length > 0 && failures-- > 0 ? "refuse" : undefined);
+    world.pump.ring("h1");
+    const began = world.clock.now;
+    await world.drain();
+    expect(world.sent).toHaveLength(1);
+    expect(world.pending).toBe(0);
+    // 0.2 s, 0.4 s, 0.8 s.
+    expect(world.clock.now - began).toBeGreaterThan(1_400);
+    expect(world.clock.now - began).toBeLessThan(2_000);
+  });
+
+  it("whose answer was lost settles nothing twice, and its claims come again when their lease has run out", async () => {
+    const world = new World({ send: answering(5) });
+    fill(world, "h1", 10, fast, 3);
+    const random = createRandom(1);
+    world.home("h1").fault = () => (random(3) === 0 ? "lose" : undefined);
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.pending).toBe(0);
+    for (const ids of world.home("h1").delivered.values()) expect(new Set(ids).size).toBe(3);
+  });
+
+  it("keeps what was counted", async () => {
+    const world = new World({ send: answering(5) });
+    fill(world, "h1", 1);
+    let failures = 2;
+    world.home("h1").fault = () => (failures-- > 0 ? "refuse" : undefined);
+    world.pump.count("x");
+    world.pump.ring("h1");
+    world.pump.count("x");
+    await world.drain();
+    expect(world.home("h1").counters).toEqual({ x: 2 });
+  });
+
+  it("is given up after a minute, and the notifications are sent again when the home is back", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const world = new World({ send: answering(5), alarmMs: HOUR });
+    fill(world, "h1", 30);
+    let down = false;
+    world.home("h1").fault = () => (down ? "refuse" : undefined);
+    world.pump.ring("h1");
+    await world.clock.run(2);
+    down = true;
+    await world.clock.run(2 * 60_000);
+    expect(world.awake).toBe(0);
+    expect(world.pump).toMatchObject({ inFlight: 0, queued: 0 });
+    expect(log).toHaveBeenCalledTimes(1);
+    const before = world.sent.length;
+    expect(before).toBeLessThanOrEqual(10);
+    down = false;
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.pending).toBe(0);
+    expect(world.sent).toHaveLength(30 + before);
+  });
+
+  it("stops sending for a home that cannot be told, and for no other", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const world = new World({ send: answering(5), alarmMs: HOUR });
+    fill(world, "h1", 100);
+    fill(world, "h2", 100);
+    world.home("h1").fault = ({ settled }) => (settled.length > 0 ? "refuse" : undefined);
+    world.pump.ring("h1");
+    world.pump.ring("h2");
+    await world.clock.run(30_000);
+    expect(world.home("h2").pending).toBe(0);
+    expect(world.sent.filter(({ claim }) => claim.key.startsWith("h1")).length).toBeLessThan(10);
+  });
+});
+
+describe("a notification that breaks the sender", () => {
+  it("counts as an attempt, and is not the end of the loop", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const send = answering(5);
+    const world = new World({
+      send: (claim, signal, of) => {
+        if (claim.body === "bad" && claim.attempt < 3) throw new Error("a bug");
+        return send(claim, signal, of);
+      },
+    });
+    world.home("h1").add("bad", fast, "bad");
+    fill(world, "h1", 20);
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.pending).toBe(0);
+    expect(log).toHaveBeenCalledTimes(2);
+    const settled = world.home("h1").requests.flatMap((request) => request.settled);
+    expect(settled.filter(({ key }) => key === "bad").map(({ outcome }) => outcome)).toEqual([
+      "retry",
+      "retry",
+      "delivered",
+    ]);
+  });
+});
+
+describe("forget", () => {
+  it("drops what waits, aborts what is under way, and answers when it has ended", async () => {
+    const world = new World({ send: answering(10_000) });
+    fill(world, "h1", 10);
+    world.pump.ring("h1");
+    await world.clock.run(100);
+    const [under] = [...world.inFlight];
+    const waiting = [..."0123456789"]
+      .map((n) => `h1-fast-${n}`)
+      .find((lane) => ![...world.inFlight].some(({ key }) => key === lane));
+    for (const lane of [under?.key, waiting]) {
+      if (lane === undefined) throw new Error("nothing to forget");
+      world.home("h1").remove(lane);
+      let answered = false;
+      void world.pump.forget("h1", lane).then(() => {
+        answered = true;
+      });
+      await world.clock.run(1);
+      expect(answered).toBe(true);
+      expect([...world.inFlight].some(({ key }) => key === lane)).toBe(false);
+    }
+    const sends = world.sent.filter(({ claim }) => claim.key === waiting);
+    await world.drain();
+    expect(sends).toEqual([]);
+  });
+
+  it("waits for a send that does not heed its signal", async () => {
+    const world = new World({
+      send: async (claim, _signal, { clock }) => {
+        const startedAt = clock.now;
+        await clock.sleep(5_000);
+        return settlementOf(claim, startedAt);
+      },
+    });
+    fill(world, "h1", 1);
+    world.pump.ring("h1");
+    await world.clock.run(100);
+    let answered = false;
+    void world.pump.forget("h1", "h1-fast-0").then(() => {
+      answered = true;
+    });
+    await world.clock.run(4_000);
+    expect(answered).toBe(false);
+    await world.clock.run(1_000);
+    expect(answered).toBe(true);
+  });
+
+  it("holds for claims that were under way to the endpoint, which go back", async () => {
+    const world = new World({ send: answering(5), alarmMs: HOUR });
+    world.home("h1").latencyMs = 200;
+    fill(world, "h1", 2);
+    world.pump.ring("h1");
+    // The home has answered, the answer has not arrived.
+    await world.clock.run(150);
+    await world.pump.forget("h1", "h1-fast-0");
+    await world.clock.run(10_000);
+    expect(world.sent.some(({ claim }) => claim.key === "h1-fast-0")).toBe(false);
+    expect(world.home("h1").delivered.has("h1-fast-1")).toBe(true);
+    const settled = world.home("h1").requests.flatMap((request) => request.settled);
+    expect(settled).toContainEqual(expect.objectContaining({ key: "h1-fast-0", outcome: "released" }));
+  });
+
+  it("makes no circle of a lane that goes on: it is asked for once a second, and sent after a minute", async () => {
+    const world = new World({ send: answering(5) });
+    await world.pump.forget("h1", "h1-fast-0");
+    fill(world, "h1", 1);
+    const began = world.clock.now;
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.clock.now - began).toBeGreaterThan(59_000);
+    expect(world.clock.now - began).toBeLessThan(63_000);
+    expect(world.home("h1").requests.length).toBeLessThan(70);
+  });
+
+  it("of one member ends a whole batch, whose other lanes come again", async () => {
+    const world = new World({ send: answering(1_000) });
+    fill(world, "h1", 1);
+    world.pump.ring("h1");
+    await world.clock.run(10);
+    for (const claim of world.inFlight) claim.lanes.push("another");
+    let answered = false;
+    void world.pump.forget("h1", "another").then(() => {
+      answered = true;
+    });
+    await world.clock.run(1);
+    expect(answered).toBe(true);
+    await world.drain();
+    expect(world.pending).toBe(0);
+    expect(world.sent).toHaveLength(2);
+  });
+
+  it("of a lane of another home does nothing", async () => {
+    const world = new World({ send: answering(5) });
+    fill(world, "h1", 1);
+    world.pump.ring("h1");
+    await world.pump.forget("h2", "h1-fast-0");
+    await world.drain();
+    expect(world.pending).toBe(0);
+  });
+});
+
+describe("a pause", () => {
+  it("gives back what waits, lets what is under way end, and holds homes until it is over", async () => {
+    const world = new World({ send: answering(500) });
+    fill(world, "h1", 30);
+    world.pump.ring("h1");
+    await world.clock.run(100);
+    world.paused = true;
+    world.pump.advance();
+    await world.clock.run(600_000);
+    expect(world.sent).toHaveLength(5);
+    expect(world.home("h1").pending).toBe(25);
+    expect(world.awake).toBe(0);
+    expect(world.pausedHomes).toContain("h1");
+    expect(world.home("h1").requests.at(-1)).toMatchObject({
+      want: 0,
+      allowances: [{ target: "*", claims: 0 }],
+    });
+    expect(world.home("h1").requests.length).toBeLessThan(15);
+    world.paused = false;
+    world.pump.ring("h1");
+    await world.clock.run(10_000);
+    expect(world.pending).toBe(0);
+  });
+
+  it("tells also a home that rings later", async () => {
+    const world = new World({ send: answering(5) });
+    world.paused = true;
+    fill(world, "h2", 1);
+    world.pump.ring("h2");
+    await world.clock.run(10_000);
+    expect(world.sent).toEqual([]);
+    expect(world.pausedHomes).toEqual(["h2"]);
+    expect(world.awake).toBe(0);
+  });
+});
+
+describe("that an origin was validated", () => {
+  it("is told to each home once", async () => {
+    const world = new World({ send: answering(5) });
+    fill(world, "h1", 20);
+    world.pump.ring("h1");
+    await world.drain();
+    world.validatedUntil = 5;
+    fill(world, "h1", 20, slow);
+    fill(world, "h2", 20);
+    world.pump.ring("h1");
+    world.pump.ring("h2");
+    await world.drain();
+    for (const home of ["h1", "h2"]) {
+      const told = world.home(home).requests.filter(({ validatedUntil }) => validatedUntil === 5);
+      expect(told).toHaveLength(1);
+    }
+  });
+});
+
+describe("large notifications", () => {
+  it("are not claimed far ahead", async () => {
+    const world = new World({ send: answering(100) });
+    const body = "x".repeat(1_000_000);
+    for (let lane = 0; lane < 60; lane++) world.home("h1").add(`big-${lane}`, fast, body);
+    world.home("h1").fault = ({ busy }) => {
+      expect(busy.length).toBeLessThanOrEqual(24 + 6);
+      return undefined;
+    };
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.pending).toBe(0);
+    for (const request of world.home("h1").requests.slice(1)) {
+      if (request.busy.length > 15) expect(request.want).toBe(0);
+    }
+  });
+});

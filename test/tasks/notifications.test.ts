@@ -1,0 +1,783 @@
+// What a home promises of its notifications, to an endpoint that is played by the test: at least once, in order per
+// lane, one at a time, whatever answer or doorbell is lost.
+
+import { describe, expect, it } from "vitest";
+import {
+  ATTEMPT_MS,
+  configOf,
+  DAY,
+  delivered,
+  ENDPOINT,
+  failed,
+  HOME,
+  LEASE_MS,
+  MINUTE,
+  newName,
+  onStage,
+  OWNER,
+  released,
+  SECOND,
+  settlementOf,
+  START,
+} from "../support/notifications.ts";
+
+describe("a config that comes with the message", () => {
+  it("hears of every event from the first, in order and numbered from 1", () =>
+    onStage((stage) => {
+      const { task, config } = stage.taskWith();
+      stage.status(task);
+      stage.artifact(task, "hello");
+      stage.status(task, "TASK_STATE_COMPLETED");
+      const seen: [number, string, string][] = [];
+      for (;;) {
+        const [claim] = stage.claims();
+        if (!claim) break;
+        seen.push([claim.sequence, claim.id, Object.keys(JSON.parse(claim.body))[0] ?? ""]);
+        stage.settle(delivered(claim));
+      }
+      expect(seen).toEqual([
+        [1, `${config.lane}-2`, "statusUpdate"],
+        [2, `${config.lane}-3`, "artifactUpdate"],
+        [3, `${config.lane}-4`, "statusUpdate"],
+      ]);
+    }));
+});
+
+describe("a config that is set later", () => {
+  it("hears of what follows it, and of nothing before", () =>
+    onStage(async (stage) => {
+      const task = stage.task();
+      stage.artifact(task, "before");
+      await stage.set(task);
+      expect(stage.claims()).toEqual([]);
+      stage.artifact(task, "after");
+      const claim = stage.claim();
+      expect(claim).toMatchObject({ sequence: 1, committedAt: START, plannedAt: START });
+      expect(claim.body).toContain("after");
+    }));
+
+  it("on a task that has ended is accepted and never rung for", () =>
+    onStage(async (stage) => {
+      const task = stage.task();
+      stage.status(task, "TASK_STATE_COMPLETED");
+      await stage.set(task);
+      await stage.run(MINUTE);
+      expect(stage.doorbells).toEqual([]);
+    }));
+});
+
+describe("a claim", () => {
+  it("says all that is to be sent, and where", () =>
+    onStage((stage) => {
+      const { task, config } = stage.taskWith({
+        url: "https://receiver.test/hook?key=1",
+        sealed: "1.iv.text",
+        options: { scheme: "Bearer", securityLevel: "high" },
+      });
+      const seq = stage.artifact(task, "hello");
+      expect(stage.claim()).toEqual({
+        key: `lane/${task}/${config.lane}`,
+        lanes: [config.lane],
+        id: `${config.lane}-${seq}`,
+        task,
+        config: "main",
+        target: "https://receiver.test/hook",
+        url: "https://receiver.test/hook?key=1",
+        sequence: 1,
+        attempt: 1,
+        body: stage.store.journal.entry(task, seq)?.body,
+        contentType: "application/a2a+json",
+        version: "1.0",
+        sealed: "1.iv.text",
+        options: { scheme: "Bearer", securityLevel: "high" },
+        committedAt: START,
+        plannedAt: START,
+      });
+    }));
+
+  it("has an id without a dot", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      expect(stage.claim().id).not.toContain(".");
+    }));
+
+  it("is made of one event per lane: the next follows when it is settled", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      const first = stage.artifact(task, "one");
+      const second = stage.artifact(task, "two");
+      const claim = stage.claim();
+      expect(claim.id.endsWith(`-${first}`)).toBe(true);
+      expect(stage.claims()).toEqual([]);
+      const { claims } = stage.exchange({ settled: [delivered(claim)] });
+      expect(claims).toMatchObject([{ sequence: 2, attempt: 1, id: claim.id.replace(/\d+$/, `${second}`) }]);
+    }));
+
+  it("has the same id and the same bytes on every attempt", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task, "\u{1F600} \u2028 \"'");
+      const claim = stage.claim();
+      stage.settle(failed(claim));
+      await stage.pass(5 * SECOND);
+      expect(stage.claim()).toEqual({ ...claim, attempt: 2, plannedAt: START + 5 * SECOND });
+    }));
+
+  it("goes only to the endpoint that it is for", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      expect(stage.claims({ endpoint: `${OWNER}|https://other.test` })).toEqual([]);
+      expect(stage.claims({ endpoint: "somebody|https://receiver.test" })).toEqual([]);
+      expect(stage.claims()).toHaveLength(1);
+    }));
+
+  it("is never handed out before it is due", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      stage.settle(failed(stage.claim()));
+      await stage.pass(5 * SECOND - 1);
+      expect(stage.claims()).toEqual([]);
+      await stage.pass(1);
+      expect(stage.claims()).toHaveLength(1);
+    }));
+
+  it("of a home that has no database is none", () =>
+    onStage((stage) => {
+      expect(stage.exchange({ busy: ["lane/0-x/y"] })).toEqual({ claims: [], more: false });
+      expect(stage.store.exists).toBe(false);
+    }));
+});
+
+describe("a claim whose answer is lost", () => {
+  it("is claimed again, as the same attempt, when its lease has run out", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const lost = stage.claim();
+      await stage.pass(LEASE_MS - 1);
+      expect(stage.claims()).toEqual([]);
+      await stage.pass(1);
+      expect(stage.claim()).toEqual(lost);
+    }));
+
+  it("is rung for again when its lease has run out", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      await stage.calm();
+      stage.claim();
+      expect(stage.doorbells).toHaveLength(1);
+      await stage.run(LEASE_MS - 1);
+      expect(stage.doorbells).toHaveLength(1);
+      await stage.run(1);
+      expect(stage.doorbells).toHaveLength(2);
+    }));
+
+  it("is not claimed again as long as its endpoint names it as busy", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const { key } = stage.claim();
+      for (let i = 0; i < 10; i++) {
+        await stage.pass(LEASE_MS - SECOND);
+        expect(stage.claims({ busy: [key] })).toEqual([]);
+      }
+      await stage.pass(LEASE_MS);
+      expect(stage.claims()).toHaveLength(1);
+    }));
+
+  it("is not claimed by an endpoint that has it while the home has forgotten that", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const { key } = stage.claim();
+      await stage.start();
+      expect(stage.claims({ busy: [key] })).toEqual([]);
+      // Once it knows again, for as long as a lease lasts.
+      expect(stage.claims()).toEqual([]);
+      await stage.pass(LEASE_MS);
+      expect(stage.claims()).toHaveLength(1);
+    }));
+});
+
+describe("a claim that is released", () => {
+  it("is claimed again at once, as the same attempt, and leaves no trace", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const claim = stage.claim();
+      const before = stage.lane(task);
+      stage.settle(released(claim));
+      expect(stage.lane(task)).toEqual(before);
+      expect(stage.attempts()).toEqual([]);
+      expect(stage.claim()).toEqual(claim);
+    }));
+});
+
+describe("a settlement", () => {
+  it("that comes twice counts once", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task, "one");
+      stage.artifact(task, "two");
+      const settled = [failed(stage.claim())];
+      stage.exchange({ settled });
+      stage.exchange({ settled });
+      stage.exchange({ settled: [...settled, ...settled] });
+      expect(stage.lane(task)).toMatchObject({ attempt: 1, failures: 1 });
+      expect(stage.attempts()).toHaveLength(1);
+    }));
+
+  it("of a delivery that comes twice does not pass over the next event", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task, "one");
+      const second = stage.artifact(task, "two");
+      const settled = [delivered(stage.claim())];
+      stage.exchange({ settled, want: 0 });
+      stage.exchange({ settled: [...settled, ...settled], want: 0 });
+      expect(stage.lane(task)).toMatchObject({ head: second, sequence: 1, delivered: 1, attempt: 0 });
+      expect(stage.attempts()).toHaveLength(1);
+    }));
+
+  it("of an earlier attempt that failed is ignored", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const first = stage.claim();
+      stage.settle(failed(first));
+      await stage.pass(5 * SECOND);
+      stage.claim();
+      stage.settle(failed(first));
+      expect(stage.lane(task).attempt).toBe(1);
+    }));
+
+  it("of an earlier attempt that did arrive after all is believed", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const first = stage.claim();
+      stage.settle(failed(first));
+      await stage.pass(5 * SECOND);
+      stage.claim();
+      stage.settle(delivered(first));
+      expect(stage.lane(task)).toMatchObject({ pending: false, delivered: 1 });
+    }));
+
+  it("that comes late, after the lease, is still taken", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const claim = stage.claim();
+      await stage.pass(LEASE_MS + SECOND);
+      stage.settle(delivered(claim));
+      expect(stage.lane(task).pending).toBe(false);
+      expect(stage.claims()).toEqual([]);
+    }));
+
+  it("for the event before is ignored", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task, "one");
+      const first = stage.claim();
+      stage.settle(delivered(first));
+      stage.artifact(task, "two");
+      stage.settle(failed(first), delivered(first));
+      expect(stage.lane(task)).toMatchObject({ pending: true, attempt: 0, delivered: 1 });
+    }));
+
+  it("of a config that was replaced or deleted changes nothing", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const claim = stage.claim();
+      await stage.set(task);
+      const replaced = stage.lanes(task);
+      stage.settle(failed(claim), delivered(claim));
+      expect(stage.lanes(task)).toEqual(replaced);
+      expect(stage.attempts()).toEqual([]);
+      await stage.commands.delete(task, "main");
+      stage.settle(failed(claim), delivered(claim));
+      expect(stage.lanes(task)).toEqual([]);
+    }));
+
+  it("with a key or an id that was never given changes nothing", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const claim = stage.claim();
+      const before = stage.lanes(task);
+      for (const key of ["", "lane", "lane/", "batch/", "batch/x", "lane/x/y", `lane/${task}/`, "?/?/?/?"]) {
+        stage.settle(delivered({ ...claim, key }));
+      }
+      stage.settle(delivered({ ...claim, id: "lane9-9" }), failed({ ...claim, attempt: 2 }));
+      expect(stage.lanes(task)).toEqual(before);
+      expect(stage.attempts()).toEqual([]);
+    }));
+
+  it("is written together with the others of its exchange, or none is", () =>
+    onStage((stage) => {
+      const tasks = [stage.taskWith(), stage.taskWith()];
+      for (const { task } of tasks) stage.artifact(task);
+      const claims = stage.claims();
+      const before = tasks.map(({ task }) => stage.lane(task));
+      const add = stage.store.outbox.add.bind(stage.store.outbox);
+      let calls = 0;
+      stage.store.outbox.add = (items) => {
+        calls += 1;
+        if (calls === 2) throw new Error("disk full");
+        add(items);
+      };
+      expect(() => stage.settle(...claims.map(delivered))).toThrow("disk full");
+      stage.store.outbox.add = add;
+      expect(tasks.map(({ task }) => stage.lane(task))).toEqual(before);
+      expect(stage.attempts()).toEqual([]);
+      stage.settle(...claims.map(delivered));
+      expect(tasks.map(({ task }) => stage.lane(task).delivered)).toEqual([1, 1]);
+    }));
+});
+
+describe("a filter of events", () => {
+  it("leaves no holes in the sequence numbers", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith({ events: ["artifactAdded", "completed"] });
+      stage.status(task);
+      stage.artifact(task, "one");
+      stage.status(task);
+      stage.status(task);
+      stage.artifact(task, "two");
+      stage.status(task, "TASK_STATE_COMPLETED");
+      const seen: [number, string][] = [];
+      for (;;) {
+        const [claim] = stage.claims();
+        if (!claim) break;
+        seen.push([claim.sequence, claim.body]);
+        stage.settle(delivered(claim));
+      }
+      expect(seen.map(([sequence]) => sequence)).toEqual([1, 2, 3]);
+      expect(seen[1]?.[1]).toContain("two");
+      expect(seen[2]?.[1]).toContain("TASK_STATE_COMPLETED");
+    }));
+
+  it("that wants nothing of what happens makes no doorbell and no due lane", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith({ events: ["failed"] });
+      stage.status(task);
+      stage.artifact(task);
+      stage.status(task, "TASK_STATE_COMPLETED");
+      await stage.calm();
+      expect(stage.doorbells).toEqual([]);
+      expect(stage.lane(task)).toMatchObject({ pending: false, due: null });
+    }));
+});
+
+describe("several configs of a task", () => {
+  it("go their own ways: one that fails holds up no other", () =>
+    onStage(async (stage) => {
+      const task = stage.task();
+      await stage.set(task, { id: "bad" });
+      await stage.set(task, { id: "good" });
+      for (const text of ["one", "two", "three"]) stage.artifact(task, text);
+      const good: number[] = [];
+      let claims = stage.claims();
+      while (claims.length > 0) {
+        good.push(...claims.filter(({ config }) => config === "good").map(({ sequence }) => sequence));
+        const settled = claims.map((claim) => (claim.config === "good" ? delivered(claim) : failed(claim)));
+        claims = stage.claims({ settled });
+      }
+      expect(good).toEqual([1, 2, 3]);
+      expect(stage.store.lanes.forTask(task).map(({ config, sequence }) => [config, sequence])).toEqual(
+        expect.arrayContaining([
+          ["bad", 0],
+          ["good", 3],
+        ]),
+      );
+    }));
+});
+
+describe("what an endpoint asks for", () => {
+  const many = (stage: Parameters<Parameters<typeof onStage>[0]>[0], count: number, url?: string) => {
+    for (let i = 0; i < count; i++) stage.artifact(stage.taskWith(url === undefined ? {} : { url }).task);
+  };
+
+  it("is given at most as many claims as it wants, and told whether there are more", () =>
+    onStage((stage) => {
+      many(stage, 5);
+      const first = stage.exchange({ want: 3 });
+      expect([first.claims.length, first.more]).toEqual([3, true]);
+      const second = stage.exchange({ want: 2 });
+      expect([second.claims.length, second.more]).toEqual([2, false]);
+      const third = stage.exchange({ want: 2 });
+      expect([third.claims.length, third.more]).toEqual([0, false]);
+    }));
+
+  it("with want 0 is given nothing, and told whether there is something", () =>
+    onStage((stage) => {
+      many(stage, 1);
+      expect(stage.exchange({ want: 0 })).toEqual({ claims: [], more: true });
+    }));
+
+  it("is given the longest waiting first", () =>
+    onStage(async (stage) => {
+      const tasks: string[] = [];
+      for (let i = 0; i < 5; i++) {
+        const { task } = stage.taskWith();
+        tasks.push(task);
+        stage.artifact(task);
+        await stage.pass(10);
+      }
+      expect(stage.claims({ want: 5 }).map(({ task }) => task)).toEqual(tasks);
+    }));
+
+  it("stays within what is allowed of each target", () =>
+    onStage((stage) => {
+      many(stage, 4, "https://receiver.test/a");
+      many(stage, 4, "https://receiver.test/b");
+      many(stage, 1, "https://receiver.test/c");
+      const allowances = [
+        { target: "https://receiver.test/a", claims: 2 },
+        { target: "https://receiver.test/b", claims: 9, holdUntil: stage.now + 1 },
+      ];
+      const { claims } = stage.exchange({ allowances });
+      expect(claims.map(({ target }) => target).sort()).toEqual([
+        "https://receiver.test/a",
+        "https://receiver.test/a",
+        "https://receiver.test/c",
+      ]);
+    }));
+
+  it("stays within what is allowed of all, but for targets that are named", () =>
+    onStage((stage) => {
+      many(stage, 3, "https://receiver.test/a");
+      many(stage, 3, "https://receiver.test/b");
+      const allowances = [
+        { target: "*", claims: 0, holdUntil: stage.now + MINUTE },
+        { target: "https://receiver.test/b", claims: 1 },
+      ];
+      expect(stage.claims({ allowances }).map(({ target }) => target)).toEqual(["https://receiver.test/b"]);
+    }));
+
+  it("fits into one RPC value, however large the events are", () =>
+    onStage((stage) => {
+      for (let i = 0; i < 8; i++) stage.artifact(stage.taskWith().task, "x".repeat(4_000_000));
+      const { claims, more } = stage.exchange({ want: 8 });
+      expect(more).toBe(true);
+      const bytes = claims.reduce((sum, { body }) => sum + body.length, 0);
+      expect(bytes).toBeLessThan(32 * 1_048_576);
+      expect(claims.length).toBeGreaterThan(0);
+    }));
+
+  it("is recorded: what only the endpoint counts, and that its origin has echoed a challenge", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      const told = { configured: true, validated: false };
+      expect(stage.commands.notificationsOf(task, undefined)).toEqual(told);
+      const key = 'a2a_webhook_rate_limited_total{by="url"}';
+      stage.exchange({ counters: { [key]: 3 }, validatedUntil: stage.now + 30 * DAY });
+      expect(stage.commands.notificationsOf(task, undefined)).toEqual({ ...told, validated: true });
+      expect(stage.store.outbox.next()?.items.map(({ item }) => item)).toContainEqual({
+        kind: "counters",
+        counters: { [key]: 3 },
+      });
+    }));
+});
+
+describe("doorbells", () => {
+  it("are rung once for what comes while one is not answered", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      const { task: other } = stage.taskWith({ url: "https://receiver.test/other" });
+      stage.artifact(task);
+      stage.artifact(other);
+      await stage.calm();
+      expect(stage.doorbells).toEqual([{ kind: "ring", home: HOME, endpoint: ENDPOINT }]);
+    }));
+
+  it("are rung per endpoint", () =>
+    onStage(async (stage) => {
+      stage.artifact(stage.taskWith().task);
+      stage.artifact(stage.taskWith({ url: "https://other.test/" }).task);
+      await stage.calm();
+      expect(stage.doorbells.map(({ endpoint }) => endpoint).sort()).toEqual([
+        `${OWNER}|https://other.test`,
+        ENDPOINT,
+      ]);
+    }));
+
+  it("are rung again every 5 s until the endpoint comes", () =>
+    onStage(async (stage) => {
+      stage.artifact(stage.taskWith().task);
+      await stage.calm();
+      await stage.run(4_999);
+      expect(stage.doorbells).toHaveLength(1);
+      await stage.run(1);
+      expect(stage.doorbells).toHaveLength(2);
+      await stage.run(20 * SECOND);
+      expect(stage.doorbells).toHaveLength(6);
+      stage.settle(delivered(stage.claim()));
+      await stage.run(MINUTE);
+      expect(stage.doorbells).toHaveLength(6);
+    }));
+
+  it("that cannot be sent are sent again in 5 s", () =>
+    onStage(async (stage) => {
+      const { ring } = stage.world;
+      stage.world.ring = async () => {
+        throw new Error("the queue is down");
+      };
+      stage.artifact(stage.taskWith().task);
+      await stage.run(4 * SECOND);
+      stage.world.ring = ring;
+      await stage.run(SECOND);
+      expect(stage.doorbells).toHaveLength(1);
+    }));
+
+  it("are rung for a retry when it is due", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      await stage.calm();
+      stage.settle(failed(stage.claim()));
+      await stage.run(5 * SECOND - 1);
+      expect(stage.doorbells).toHaveLength(1);
+      await stage.run(1);
+      expect(stage.doorbells).toHaveLength(2);
+    }));
+
+  it("are rung after a restart, for what was due and for what becomes due", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const { task: later } = stage.taskWith({ url: "https://other.test/" });
+      stage.artifact(later);
+      await stage.calm();
+      const other = { endpoint: `${OWNER}|https://other.test` };
+      stage.exchange({ ...other, settled: [failed(stage.claim(other))], want: 0 });
+      stage.doorbells.length = 0;
+      await stage.start();
+      await stage.run(5 * SECOND);
+      expect(stage.doorbells.map(({ endpoint }) => endpoint)).toEqual([ENDPOINT, other.endpoint]);
+    }));
+
+  it("are rung even if the alarm was lost, once somebody pokes the home", () =>
+    onStage(async (stage) => {
+      stage.artifact(stage.taskWith().task);
+      await stage.calm();
+      stage.alarmAt = null;
+      await stage.pass(DAY);
+      await stage.alarm();
+      expect(stage.doorbells).toHaveLength(2);
+      expect(stage.alarmAt).toBe(stage.now + 5 * SECOND);
+    }));
+
+  it("are not rung for a target that waits, until it need not", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      await stage.calm();
+      const allowances = [
+        { target: "https://receiver.test/hook", claims: 0, holdUntil: stage.now + 10 * MINUTE },
+      ];
+      expect(stage.claims({ allowances })).toEqual([]);
+      stage.artifact(stage.taskWith().task);
+      await stage.run(10 * MINUTE - 1);
+      expect(stage.doorbells).toHaveLength(1);
+      await stage.run(1);
+      expect(stage.doorbells).toHaveLength(2);
+    }));
+
+  it("are not held up by a clock that was ahead and has been set right", () =>
+    onStage(async (stage) => {
+      await stage.pass(DAY);
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      await stage.calm();
+      await stage.pass(-DAY);
+      stage.artifact(stage.taskWith().task);
+      await stage.run(10 * SECOND);
+      expect(stage.doorbells.length).toBeGreaterThan(1);
+    }));
+
+  it("are one for an endpoint that is sent a backlog in many exchanges", () =>
+    onStage(async (stage) => {
+      for (let i = 0; i < 60; i++) stage.artifact(stage.taskWith().task);
+      await stage.calm();
+      let { claims, more } = stage.exchange({ want: 6 });
+      let exchanges = 1;
+      while (claims.length > 0) {
+        expect(more).toBe(exchanges < 10);
+        await stage.run(100);
+        ({ claims, more } = stage.exchange({ want: 6, settled: claims.map(delivered) }));
+        exchanges += 1;
+      }
+      expect(exchanges).toBe(11);
+      expect(stage.doorbells).toHaveLength(1);
+    }));
+
+  it("are rung for the rest of a backlog that its endpoint has not come back for", () =>
+    onStage(async (stage) => {
+      for (let i = 0; i < 3; i++) stage.artifact(stage.taskWith().task);
+      await stage.calm();
+      expect(stage.exchange({ want: 1 }).more).toBe(true);
+      await stage.run(6 * SECOND);
+      expect(stage.doorbells).toHaveLength(2);
+    }));
+});
+
+describe("10,000 lanes that have waited for a target", () => {
+  it("make one ring, and are claimed as allowed", { timeout: 60_000 }, () =>
+    onStage(async (stage) => {
+      const LANES = 10_000;
+      for (let i = 0; i < LANES; i++) stage.artifact(stage.taskWith().task);
+      await stage.calm();
+      const target = "https://receiver.test/hook";
+      const until = stage.now + 15 * MINUTE;
+      stage.exchange({ allowances: [{ target, claims: 0, holdUntil: until }] });
+      stage.doorbells.length = 0;
+      await stage.run(15 * MINUTE);
+      expect(stage.doorbells).toHaveLength(1);
+      // One probes, then the rest follow as tokens are granted.
+      const [probe, ...none] = stage.claims({ want: 6, allowances: [{ target, claims: 1 }] });
+      expect(none).toEqual([]);
+      if (!probe) throw new Error("no probe");
+      const { claims, more } = stage.exchange({ settled: [delivered(probe)], want: 100 });
+      expect([claims.length, more]).toEqual([100, true]);
+      expect(new Set(claims.map(({ key }) => key)).size).toBe(100);
+      await stage.run(SECOND);
+      expect(stage.doorbells).toHaveLength(1);
+    }));
+
+  it("with a URL of their own each are claimed as quickly", { timeout: 60_000 }, () =>
+    onStage(async (stage) => {
+      const LANES = 2_000;
+      for (let i = 0; i < LANES; i++) {
+        stage.artifact(stage.taskWith({ url: `https://receiver.test/hooks/${i}` }).task);
+      }
+      await stage.calm();
+      const costs = stage.countCosts();
+      let claims = stage.claims({ want: 6 });
+      for (let i = 0; i < 10; i++) claims = stage.claims({ want: 6, settled: claims.map(delivered) });
+      expect(costs().rowsRead / 60).toBeLessThan(50);
+    }));
+});
+
+describe("a home that starts anew in the middle of everything", () => {
+  it("goes on where each lane stood, attempts and times included", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      stage.settle(failed(stage.claim()));
+      await stage.pass(5 * SECOND);
+      stage.settle(failed(stage.claim()));
+      const before = stage.lanes(task);
+      await stage.start();
+      expect(stage.lanes(task)).toEqual(before);
+      await stage.pass(30 * SECOND);
+      expect(stage.claim()).toMatchObject({ attempt: 3, plannedAt: START + 35 * SECOND });
+    }));
+
+  it("wakes idle lanes for the next event", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      await stage.start();
+      stage.artifact(task);
+      await stage.calm();
+      expect(stage.doorbells).toHaveLength(1);
+    }));
+
+  it("takes settlements of claims that it gave before", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const claim = stage.claim();
+      await stage.start();
+      stage.settle(delivered(claim));
+      expect(stage.lane(task)).toMatchObject({ pending: false, delivered: 1 });
+    }));
+});
+
+describe("an event that is written while its lane is paused", () => {
+  it("waits, and goes out when the lane goes on", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.operations.setState({ task, config: "main", state: "paused" });
+      stage.artifact(task);
+      await stage.run(MINUTE);
+      expect(stage.doorbells).toEqual([]);
+      expect(stage.claims()).toEqual([]);
+      stage.operations.setState({ task, config: "main", state: "active" });
+      await stage.calm();
+      expect(stage.doorbells).toHaveLength(1);
+      expect(stage.claims()).toHaveLength(1);
+    }));
+
+  it("stays where it is when the attempt that was under way comes back as failed", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      const claim = stage.claim();
+      stage.operations.setState({ task, config: "main", state: "paused" });
+      stage.settle(failed(claim));
+      expect(stage.lane(task)).toMatchObject({ state: "paused", due: null, attempt: 1 });
+      await stage.pass(DAY);
+      expect(stage.claims()).toEqual([]);
+    }));
+});
+
+describe("a transaction that fails", () => {
+  it("leaves lanes as they were, and the next event wakes them", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      const before = stage.lane(task);
+      const { onCommit } = stage.store;
+      stage.store.onCommit = (...committed) => {
+        onCommit(...committed);
+        throw new Error("disk full");
+      };
+      expect(() => stage.artifact(task)).toThrow("disk full");
+      stage.store.onCommit = onCommit;
+      expect(stage.lane(task)).toEqual(before);
+      const seq = stage.artifact(task);
+      expect(stage.lane(task)).toMatchObject({ pending: true, head: seq });
+    }));
+});
+
+describe("a lane in the middle of an attempt", () => {
+  it("is told of later events without losing its place", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task, "one");
+      const claim = stage.claim();
+      stage.artifact(task, "two");
+      stage.status(task, "TASK_STATE_COMPLETED");
+      expect(stage.claims({ settled: [settlementOf(claim, "retry")] })).toEqual([]);
+      expect(stage.lane(task)).toMatchObject({ attempt: 1, sequence: 0 });
+      expect(stage.commands.get(task, "main")).toMatchObject({ value: { health: { pending: 3, attempt: 1 } } });
+    }));
+});
+
+// A config set twice in one transaction's time, with the same id, is what `configOf` and `set` make of it above.
+describe("a config that is set again while a send is under way", () => {
+  it("sends what was pending again under the same id, once the old send is dropped", () =>
+    onStage(async (stage) => {
+      const { task, config } = stage.taskWith();
+      stage.artifact(task, "one");
+      const old = stage.claim();
+      const gate = Promise.withResolvers<void>();
+      stage.world.forget = () => gate.promise;
+      const again = configOf(task, { url: "https://receiver.test/new" });
+      const set = stage.commands.set(stage.record(task), again);
+      expect(stage.claims()).toEqual([]);
+      await stage.pass(ATTEMPT_MS - 1);
+      expect(stage.claims()).toEqual([]);
+      gate.resolve();
+      await set;
+      const claim = stage.claim();
+      expect(claim).toMatchObject({ id: old.id, sequence: 1, attempt: 1, url: again.url, lanes: [again.lane] });
+      expect(claim.id.startsWith(config.lane)).toBe(true);
+      expect(newName("x")).not.toBe(newName("x"));
+    }));
+});
