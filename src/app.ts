@@ -4,6 +4,7 @@
 // paths are public.
 
 import { type Context, Hono } from "hono";
+import type { Admin } from "./admin/admin.ts";
 import type { Agent } from "./agents/agent.ts";
 import type { RequireOperator } from "./auth/operator.ts";
 import { A2AError } from "./protocol/errors.ts";
@@ -27,6 +28,8 @@ export type AppDeps = Deps & {
   /** What is counted, in the text format of Prometheus. */
   metrics(): Promise<string>;
   requireOperator: RequireOperator;
+  /** Everything below /admin. */
+  admin: Admin;
   now(): number;
 };
 
@@ -50,6 +53,10 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   const metrics: Handler = async (c) => {
     await deps.requireOperator(c.req.raw);
     return c.body(await deps.metrics(), 200, { "content-type": EXPOSITION_TYPE, ...noStore });
+  };
+  const admin: Handler = async (c) => {
+    const answer = await deps.admin(c.req.raw);
+    return answer instanceof Response ? answer : otherVerb(c, answer.verbs);
   };
   const card =
     (agent: Agent): Handler =>
@@ -89,6 +96,8 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   serve(app, "/", { GET: index, POST: jsonRpc() });
   serve(app, "/health", { GET: health });
   serve(app, "/ready", { GET: ready });
+  app.use("/admin/*", plainJson);
+  app.all("/admin/*", admin);
   serve(app, "/metrics", { GET: metrics });
   serve(app, "/.well-known/jwks.json", { GET: jwks });
   serve(app, CARD_PATH, { GET: card(agents.default) });
@@ -138,6 +147,14 @@ function otherVerb(c: Ctx, verbs: readonly string[]): Response {
   const allow = [...(verbs.includes("GET") ? ["HEAD"] : []), ...verbs, "OPTIONS"].join(", ");
   if (c.req.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } });
   return toJson(c.req.raw, wrongVerb(), 405, { allow });
+}
+
+/** Operators speak JSON: errors have the form of the HTTP+JSON binding, not its media type. */
+async function plainJson(c: Ctx, next: Next): Promise<void> {
+  await next();
+  if (c.res.headers.get("content-type") === "application/a2a+json") {
+    c.res.headers.set("content-type", "application/json");
+  }
 }
 
 const SANE_ID = /^[\w.-]{1,64}$/;

@@ -27,6 +27,7 @@ const floors: readonly (readonly string[])[] = [
   ["operations"],
   ["transports", "admin"],
   ["app.ts"],
+  ["background.ts"],
   ["index.ts"],
 ];
 

@@ -26,9 +26,7 @@ export type HomeOperator = {
   replay(
     query: ConfigOfTask & { from: number; to: number },
   ): Promise<Result<{ notifications: number }, Failure>>;
-  setDelivery(
-    query: ConfigOfTask & { state: "active" | "paused" },
-  ): Promise<Result<DeliveryHealth, Failure>>;
+  setDelivery(query: ConfigOfTask & { state: "active" | "paused" }): Promise<Result<DeliveryHealth, Failure>>;
   deliveryHealth(query: ConfigOfTask): Promise<Result<DeliveryHealth, Failure>>;
   sealedSecrets(query: ConfigOfTask): Promise<Result<{ sealed: string | null }, Failure>>;
   /** Refused when the secrets are no longer those that were read (`was`). */

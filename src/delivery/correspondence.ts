@@ -16,12 +16,14 @@ import type { FairQueue } from "./fair-queue.ts";
 import type { Share } from "./share.ts";
 import { PATIENCE_MS, type Targets } from "./targets.ts";
 
-/** Claims that wait here, of one home and of one target: enough that no slot waits for an exchange. */
+/** Claims of a home that wait here, and of them for one target: enough that no slot waits for an exchange. */
 const AHEAD = 24;
 /** So many of a target's claims count against what its home may have here: a slow target must not use all of it. */
-export const COUNTED = 6;
+const COUNTED = 6;
 /** An exchange only to claim is worth it when there is this much room. */
 const WORTH = AHEAD / 2;
+/** Homes that want to send to the same scarce target are asked again as often as this. */
+const RIVALS_MS = 250;
 /** Nothing is claimed beyond bodies of so many characters in all: an object has 128 MB, and the code needs some. */
 const MAX_WAITING_CHARS = 8_000_000;
 /** While an operator has paused the origin, homes ask again after this time: in case they do not hear of its end. */
@@ -59,6 +61,7 @@ export class Correspondence {
   /** An owner has at most 64 homes. */
   readonly #homes = new Map<string, Correspondent>();
   #counters: Record<string, number> = {};
+  #rivalsRungAt = 0;
 
   constructor(options: CorrespondenceOptions) {
     this.#options = options;
@@ -74,11 +77,22 @@ export class Correspondence {
     for (const home of this.#homes.values()) home.rung = true;
   }
 
-  /** There is room again on a target of which homes could not give all they had. */
+  /** There is room again on a target: homes that could not give all they had are asked soon. */
   ringLimited(): void {
     for (const home of this.#homes.values()) {
       if (home.limited) home.rung = true;
       home.limited = false;
+    }
+  }
+
+  /** A claim of `home` is being sent, so others may have room; it will be asked itself when this is settled. */
+  ringRivals(home: string, now: number, isLast: boolean): void {
+    if (!isLast && Math.abs(now - this.#rivalsRungAt) < RIVALS_MS) return;
+    this.#rivalsRungAt = now;
+    for (const rival of this.#homes.values()) {
+      if (!rival.limited || rival.home === home) continue;
+      rival.rung = true;
+      rival.limited = false;
     }
   }
 
@@ -208,16 +222,31 @@ export class Correspondence {
     }
     const want = this.#roomFor(home);
     const allowances = new Map<string, Allowance>();
-    for (const target of queue.targets()) {
-      const claims = Math.max(0, AHEAD - queue.count(target));
-      if (claims < want) allowances.set(target, { target, claims });
+    const allow = (target: string, claims: number) => {
+      if (claims < want) allowances.set(target, { target, claims: Math.max(0, claims) });
+    };
+    for (const [own] of queue.of(home)) {
+      const target = own?.claim.target ?? "";
+      allow(target, AHEAD - queue.countOf(target, home));
     }
     for (const [target, { claims: most, hold }] of targets.constrained(now)) {
-      const claims = Math.max(0, Math.min(most, AHEAD) - queue.count(target));
+      const own = queue.countOf(target, home);
+      // What there is of a scarce target is for all homes that want it.
+      const share = Math.ceil(most / this.#rivals(home, target));
       if (hold) allowances.set(target, { target, claims: 0, holdUntil: hold.retryAt });
-      else if (claims < want) allowances.set(target, { target, claims });
+      else allow(target, Math.min(most - queue.count(target), share - own, AHEAD - own));
     }
     return { want, allowances: [...allowances.values()] };
+  }
+
+  /** How many homes want to send to a target that is scarce, as far as is known, with this one. */
+  #rivals(home: string, target: string): number {
+    let rivals = 1;
+    for (const other of this.#homes.values()) {
+      if (other.home === home) continue;
+      if (other.limited || this.#options.queue.countOf(target, other.home) > 0) rivals += 1;
+    }
+    return rivals;
   }
 
   #get(home: string): Correspondent {

@@ -97,6 +97,11 @@ export class FairQueue {
     return count;
   }
 
+  /** Claims of one home that wait for a target. */
+  countOf(target: string, home: string): number {
+    return this.#targets.get(target)?.get(home)?.length ?? 0;
+  }
+
   /** A home's claims, by target. */
   *of(home: string): Iterable<readonly Waiting[]> {
     for (const homes of this.#targets.values()) {

@@ -4,7 +4,7 @@
 // Everything happens in `advance`, which is called whenever something has changed, and never waits.
 
 import { log } from "../telemetry/log.ts";
-import { COUNTED, Correspondence, type CorrespondenceOptions } from "./correspondence.ts";
+import { Correspondence, type CorrespondenceOptions } from "./correspondence.ts";
 import type { Claim, Settlement } from "./exchange.ts";
 import { FairQueue, type Waiting } from "./fair-queue.ts";
 import { released } from "./outcome.ts";
@@ -12,7 +12,10 @@ import { PATIENCE_MS } from "./targets.ts";
 
 /** Workers may have six requests waiting for headers at once. */
 const SLOTS = 6;
-/** Of them for one target while others wait. Alone it gets one less than all: whoever comes next finds a slot. */
+/**
+ * Of them for one target, while others wait or as long as it is slow. A quick one alone gets one less than all:
+ * whoever comes next finds a slot.
+ */
 const SLOTS_OF_TARGET = 3;
 /** Nothing of a forgotten lane is sent for so long: longer than an answer with its claims can be under way. */
 const FORGOTTEN_MS = 60_000;
@@ -170,7 +173,8 @@ export class Pump {
     let own = 0;
     for (const { claim } of this.#sending) if (claim.target === target) own += 1;
     if (own === 0) return true;
-    const most = this.#queue.breadth > 1 ? SLOTS_OF_TARGET : SLOTS - 1;
+    const isAlone = this.#queue.breadth === 1 && this.#options.targets.isQuick(target);
+    const most = isAlone ? SLOTS - 1 : SLOTS_OF_TARGET;
     return own < most && this.#sending.size < SLOTS - 1;
   }
 
@@ -186,8 +190,7 @@ export class Pump {
     };
     this.#sending.add(sending);
     sending.ended = this.#send(sending);
-    const left = this.#queue.count(target);
-    if (left === 0 || left === COUNTED - 1) this.#homes.ringLimited();
+    this.#homes.ringRivals(waiting.home, now, this.#queue.count(target) === 0);
   }
 
   async #send(sending: Sending): Promise<void> {

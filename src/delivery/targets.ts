@@ -15,6 +15,8 @@ import type { Claim, Settlement } from "./exchange.ts";
 /** A claim waits in the endpoint for so long at most; if it has to wait longer, it goes back to its home. */
 export const PATIENCE_MS = 5_000;
 
+const QUICK_MS = 1_000;
+
 /** The longest pause that a receiver can ask for. */
 const LONGEST_HOLD_MS = 86_400_000;
 /** States beyond this number that are not stored are forgotten. */
@@ -50,7 +52,7 @@ export type TargetsOptions = {
 };
 
 /** Of one target; absent members are in their default state. */
-type Target = TargetState & { breaker: Breaker; isStored: boolean };
+type Target = TargetState & { breaker: Breaker; isStored: boolean; isQuick: boolean };
 
 const UNLIMITED: Room = { claims: Number.POSITIVE_INFINITY };
 
@@ -64,7 +66,7 @@ export class Targets {
   constructor(options: TargetsOptions) {
     this.#options = options;
     for (const [target, { breaker = CLOSED, ...rest }] of options.stored) {
-      this.#targets.set(target, { ...rest, breaker, isStored: true });
+      this.#targets.set(target, { ...rest, breaker, isStored: true, isQuick: false });
       this.#constrained.add(target);
     }
   }
@@ -100,6 +102,8 @@ export class Targets {
   settle(target: string, settlement: Settlement, admittedAt: number, now: number): boolean {
     const state = this.#get(target, now);
     const { status, retryAfterMs = 0 } = settlement;
+    const failed = isFailure(settlement);
+    if (settlement.outcome !== "released") state.isQuick = !failed && settlement.durationMs < QUICK_MS;
     if (retryAfterMs > 0 && (status === 429 || status === 503)) {
       const until = now + Math.min(retryAfterMs, LONGEST_HOLD_MS);
       state.holdUntil = Math.max(heldUntil(state, now) ?? 0, until);
@@ -110,12 +114,17 @@ export class Targets {
     const before = state.breaker;
     const isProbe = before.state === "half-open" && admittedAt >= before.probeStartedAt;
     const after = saysSomething(settlement)
-      ? record(before, { failed: isFailure(settlement), startedAt: admittedAt, now })
+      ? record(before, { failed, startedAt: admittedAt, now })
       : isProbe
         ? forgo(before, now)
         : before;
     this.#setBreaker(target, state, after, now);
     return before.state !== "closed" && after.state === "closed";
+  }
+
+  /** Whether the newest attempt was answered soon: such a target may use more slots at once than others. */
+  isQuick(target: string): boolean {
+    return this.#targets.get(target)?.isQuick ?? false;
   }
 
   /** Targets of which not everything can be claimed. */
@@ -185,7 +194,7 @@ export class Targets {
     const known = this.#targets.get(name);
     if (known) return known;
     if (this.#targets.size >= MAX_TARGETS) this.#shrink(now);
-    const target: Target = { breaker: CLOSED, isStored: false };
+    const target: Target = { breaker: CLOSED, isStored: false, isQuick: false };
     this.#targets.set(name, target);
     return target;
   }

@@ -4,7 +4,7 @@
 // attempt, because a name may lead elsewhere by then. What is not certainly public is refused.
 
 import { err, ok, type Result } from "../lib/result.ts";
-import { contains, parseAddress, parseBlock } from "./addresses.ts";
+import { type Block, contains, parseAddress, parseBlock } from "./addresses.ts";
 import { GLOBAL_UNICAST_IPV6, SPECIAL_IPV4, SPECIAL_IPV6, SPECIAL_NAMES } from "./special-purpose.ts";
 
 export type UrlPolicy = {
@@ -33,7 +33,7 @@ export function checkUrl(text: string, policy: UrlPolicy): Result<URL, UrlProble
 export function isPublicAddress(address: string): boolean {
   const parsed = parseAddress(address);
   if (parsed === undefined) return false;
-  if (parsed.length === 16 && !globalUnicast.some((block) => contains(block, parsed))) return false;
+  if (parsed.length === 16 && !contains(globalUnicast, parsed)) return false;
   return !specialBlocks.some((block) => contains(block, parsed));
 }
 
@@ -57,8 +57,15 @@ export function findNameProblem(name: string): string | undefined {
   return /^\d+$/.test(labels.at(-1) ?? "") ? "must name its host instead of giving an IP address" : undefined;
 }
 
-const specialBlocks = [...SPECIAL_IPV4, ...SPECIAL_IPV6].flatMap(({ block }) => parseBlock(block) ?? []);
-const globalUnicast = [GLOBAL_UNICAST_IPV6].flatMap((block) => parseBlock(block) ?? []);
+const specialBlocks = [...SPECIAL_IPV4, ...SPECIAL_IPV6].map(({ block }) => toBlock(block));
+const globalUnicast = toBlock(GLOBAL_UNICAST_IPV6);
+
+/** A row of the table that cannot be read would be a hole in the guard. */
+function toBlock(text: string): Block {
+  const block = parseBlock(text);
+  if (block === undefined) throw new Error(`${text} is no block of addresses`);
+  return block;
+}
 
 function parseUrl(text: string, schemes: readonly string[]): Result<URL, UrlProblem> {
   const refuse = (description: string) => err({ description });

@@ -20,6 +20,7 @@ const RESERVED_HEADERS = new RegExp(
     "webhook-.*",
     "traceparent",
     "tracestate",
+    "user-agent",
     "host",
     "content-.*",
     "accept-encoding",

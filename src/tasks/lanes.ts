@@ -79,6 +79,8 @@ type Row = {
 /** Where pending notifications go. */
 export type Target = { endpoint: string; target: string };
 
+export type LaneKey = Target & { task: string; lane: string };
+
 /** `oldestAt`: when the oldest event that waits was committed, in ms. */
 export type Waiting = { count: number; oldestAt: number | null; overdue: number };
 
@@ -135,18 +137,18 @@ export class Lanes {
     this.#sql.exec("DELETE FROM lanes WHERE task = ?", task);
   }
 
-  /** Lanes of a target that are due before or at `until` (ms), the longest waiting first. */
-  due({ endpoint, target }: Target, until: number, limit: number): Lane[] {
+  /** Lanes of a target that are due before or at `until` (ms), the longest waiting first; read from the index. */
+  due({ endpoint, target }: Target, until: number, limit: number): LaneKey[] {
     return this.#sql
-      .exec<Row>(
-        "SELECT * FROM lanes WHERE endpoint = ? AND target = ? AND due <= ? ORDER BY due LIMIT ?",
+      .exec<LaneKey>(
+        `SELECT task, lane, endpoint, target FROM lanes WHERE endpoint = ? AND target = ? AND due <= ?
+         ORDER BY due LIMIT ?`,
         endpoint,
         target,
         until,
         limit,
       )
-      .toArray()
-      .map(toLane);
+      .toArray();
   }
 
   /** When lanes of a target are due, the earliest first. */
@@ -198,6 +200,11 @@ export class Lanes {
 
   deleteBatch(id: string): void {
     this.#sql.exec("DELETE FROM batches WHERE id = ?", id);
+  }
+
+  /** Deletes batches whose members have all been deleted or stopped. */
+  trimBatches(): void {
+    this.#sql.exec("DELETE FROM batches WHERE id NOT IN (SELECT batch FROM lanes WHERE batch IS NOT NULL)");
   }
 }
 

@@ -5,7 +5,7 @@
 // due when is remembered by target, so that ten thousand URLs of one origin cost no query each time it comes.
 
 import type { Allowance } from "../delivery/exchange.ts";
-import type { Lane, Lanes, Target } from "./lanes.ts";
+import type { LaneKey, Lanes, Target } from "./lanes.ts";
 
 /** A doorbell that was not answered by then is rung again. */
 export const RING_AGAIN_MS = 5_000;
@@ -71,13 +71,13 @@ export class Leases {
     if (talk) talk.expectedSince = now;
   }
 
-  take(lane: Lane, key: string, now: number): void {
+  take(lane: LaneKey, key: string, now: number): void {
     const target = this.#targetTalk(lane);
     target.leases.set(lane.lane, { until: now + this.#leaseMs, key });
     target.earliest = undefined;
   }
 
-  isTaken(lane: Lane, now: number): boolean {
+  isTaken(lane: LaneKey, now: number): boolean {
     const lease = this.#known().get(lane.endpoint)?.targets.get(lane.target)?.leases.get(lane.lane);
     return lease !== undefined && lease.until > now;
   }
@@ -94,7 +94,7 @@ export class Leases {
     }
   }
 
-  release(lane: Lane): void {
+  release(lane: LaneKey): void {
     const target = this.#known().get(lane.endpoint)?.targets.get(lane.target);
     if (!target) return;
     target.leases.delete(lane.lane);
@@ -148,7 +148,7 @@ export class Leases {
   }
 
   #wakeOf(talk: Talk, now: number): number | undefined {
-    const again = talk.expectedSince === undefined ? 0 : talk.expectedSince + RING_AGAIN_MS;
+    const again = isExpected(talk, now) ? (talk.expectedSince ?? 0) + RING_AGAIN_MS : 0;
     let wake: number | undefined;
     for (const target of [...talk.targets.values()]) {
       const earliest = this.#earliest(talk, target, now);

@@ -114,6 +114,7 @@ export class Notifications {
   /** What an endpoint has settled is settled, and it is given what comes next. */
   exchange(request: ExchangeRequest): ExchangeAnswer {
     const { store, now } = this.#options;
+    if (!store.exists) return { claims: [], more: false };
     const at = now();
     const { endpoint, settled, want, allowances, busy, counters, validatedUntil } = request;
     this.#leases.heard(endpoint, allowances, at);
@@ -155,29 +156,36 @@ export class Notifications {
       let allowed = Math.min(allowance?.claims ?? Number.POSITIVE_INFINITY, want + 1);
       const limit = allowed + this.#leases.taken(target) + busy.length + 1;
       this.#leases.watch(target);
-      for (const lane of lanes.due(target, now, limit)) {
-        if (this.#leases.isTaken(lane, now)) continue;
+      const due = lanes.due(target, now, limit);
+      for (const key of due) {
+        if (this.#leases.isTaken(key, now)) continue;
         if (answer.claims.length >= want || bytes > EXCHANGE_BYTES) return { ...answer, more: true };
         if (allowed === 0) {
           answer.more = true;
           break;
         }
-        const claimed = this.#take(lane, target, busyKeys, now);
+        const lane = lanes.get(key.task, key.lane);
+        const claimed = lane && this.#take(lane, target, busyKeys, now);
         if (!claimed) continue;
         allowed--;
         bytes += claimed.body.length;
         answer.claims.push(claimed);
       }
+      // A batch takes many lanes along, so there may be others behind those that were read.
+      if (due.length === limit) answer.more = true;
     }
     return answer;
   }
 
   #take(lane: Lane, target: Target, busy: ReadonlySet<string>, now: number) {
     const { store } = this.#options;
-    const isFree = (other: Lane) => !this.#leases.isTaken(other, now);
     const isBatch = store.configs.get(lane.task, lane.config)?.batch;
     // Those whose window is still open may come along.
-    const peers = () => store.lanes.due(target, now + 2_000, 100).filter(isFree);
+    const peers = () =>
+      store.lanes.due(target, now + 2_000, 100 + this.#leases.taken(target)).flatMap((key) => {
+        const peer = this.#leases.isTaken(key, now) ? undefined : store.lanes.get(key.task, key.lane);
+        return peer ?? [];
+      });
     const claim = () => this.claims.claim(lane, peers);
     const claimed = isBatch && lane.batch === null ? store.write(claim) : claim();
     if (!claimed) return undefined;

@@ -47,11 +47,12 @@ export class Settling {
     if (!first) return false;
     // What was sent together is tried again together, or given up.
     const plan = this.#plan(present, first, settlement, now);
+    const { batch } = first.lane;
     for (const member of present) {
       const config = configs.get(member.lane.task, member.lane.config);
       if (config) this.#settleMember(member, config, settlement, plan, now);
     }
-    if (first.lane.batch !== null && plan?.next !== "retry") lanes.deleteBatch(first.lane.batch);
+    if (batch !== null && plan?.next !== "retry") lanes.deleteBatch(batch);
     return true;
   }
 

@@ -218,6 +218,7 @@ export class Store {
         this.#storage.sql.exec("DELETE FROM reports WHERE task = ?", record.id);
         this.records.delete(record);
       }
+      this.lanes.trimBatches();
       this.#storage.sql.exec("DELETE FROM idempotency WHERE expires_at <= ?", now);
       this.#storage.sql.exec(
         `DELETE FROM memory WHERE used_at < ? AND NOT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_by_context

@@ -48,7 +48,7 @@ export const metrics = {
   },
   a2a_webhook_attempts_total: {
     type: "counter",
-    help: "Attempts to deliver, by class of the status or, without an answer, by kind of the error.",
+    help: "Attempts by class of the status or kind of the error; a batch counts for each notification in it.",
     labels: { code: codes },
   },
   a2a_webhook_retries_total: {

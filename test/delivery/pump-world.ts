@@ -150,6 +150,8 @@ export class FakeHome implements DeliveryHome {
       lane.leased = now + LEASE_MS;
       answer.claims.push(this.#claim(lane));
     }
+    // The endpoint knows that there is more, and comes again by itself.
+    if (answer.more) this.#rungAt = now;
     return answer;
   }
 

@@ -3,13 +3,37 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { call, Lost, Refused, type StreamResponse, stream, type Task } from "./client.ts";
-import { type Intent, type Ledger, toNumber, type Watch } from "./ledger.ts";
+import { type Intent, type Ledger, type TrackedTask, toNumber, type Watch } from "./ledger.ts";
 import type { Random } from "./random.ts";
 
 const CLIENTS = 8;
 
+/** Something a client does, and how often compared with the others. */
+export type Action = [weight: number, act: () => Promise<unknown>];
+
+/** Sends a message and answers with its task, as acknowledged. */
+export type Send = (intent: Intent, configuration?: object) => Promise<TrackedTask>;
+
+/** What else a test has the clients do. */
+export type Sideline = {
+  /** Joins the configuration of each message that makes a task. */
+  configuration(): object;
+  /** A task was acknowledged whose message had this configuration. */
+  acknowledged(task: TrackedTask, configuration: object, since: number): void;
+  actions(life: Life, send: Send): Action[];
+  /** Takes up what was cut off, once a life. */
+  takeUp(life: Life): (() => Promise<unknown>)[];
+};
+
+const nothingElse: Sideline = {
+  configuration: () => ({}),
+  acknowledged: () => {},
+  actions: () => [],
+  takeUp: () => [],
+};
+
 /** A request whose answer was cut off, to be repeated with the same key. */
-type Unanswered = { intent: Intent; key: string; params: object; since: number };
+type Unanswered = { intent: Intent; key: string; params: { configuration: object }; since: number };
 
 /** One server's life, as its clients see it. */
 export type Life = {
@@ -23,14 +47,16 @@ export type Life = {
 export class Load {
   readonly #ledger: Ledger;
   readonly #random: Random;
+  readonly #sideline: Sideline;
   readonly #unanswered: Unanswered[] = [];
   #messages = 0;
   /** How often requests were repeated under their key, and found again. */
   repeated = 0;
 
-  constructor(ledger: Ledger, random: Random) {
+  constructor(ledger: Ledger, random: Random, sideline: Sideline = nothingElse) {
     this.#ledger = ledger;
     this.#random = random;
+    this.#sideline = sideline;
   }
 
   /** Runs until the server dies; never throws. */
@@ -49,11 +75,13 @@ export class Load {
     await Promise.all([
       ...open.map((watch) => this.#guard(life, () => this.#resume(life, watch))),
       ...unanswered.map((request) => this.#guard(life, () => this.#repeat(life, request))),
+      ...this.#sideline.takeUp(life).map((act) => this.#guard(life, act)),
     ]);
   }
 
   async #client(life: Life): Promise<void> {
-    const actions: [weight: number, act: () => Promise<unknown>][] = [
+    const send: Send = (intent, configuration) => this.#send(life, intent, configuration);
+    const actions: Action[] = [
       [6, () => this.#send(life, this.#echo())],
       [3, () => this.#send(life, this.#slow(50, 1_500))],
       [3, () => this.#send(life, this.#slow(0, 3_000), { returnImmediately: true })],
@@ -63,6 +91,7 @@ export class Load {
       [2, () => this.#converse(life)],
       [2, () => this.#cancel(life)],
       [2, () => this.#subscribe(life)],
+      ...this.#sideline.actions(life, send),
     ];
     const hat = actions.flatMap(([weight, act]) => Array.from({ length: weight }, () => act));
     while (!life.ending) {
@@ -82,13 +111,20 @@ export class Load {
     }
   }
 
-  async #send(life: Life, intent: Intent, configuration = {}): Promise<Task> {
-    const params = { message: this.#message(intent.text), configuration };
+  async #send(life: Life, intent: Intent, configuration = {}): Promise<TrackedTask> {
+    const params = this.#params(intent, configuration);
     return this.#request(life, { intent, key: params.message.messageId, params, since: Date.now() });
   }
 
-  async #request(life: Life, request: Unanswered): Promise<Task> {
-    const { intent, key, params, since } = request;
+  #params({ text }: Intent, configuration = {}) {
+    return {
+      message: this.#message(text),
+      configuration: { ...this.#sideline.configuration(), ...configuration },
+    };
+  }
+
+  async #request(life: Life, request: Unanswered): Promise<TrackedTask> {
+    const { intent, key, params } = request;
     try {
       const headers = { "idempotency-key": key };
       const { task } = await call<{ task: Task }>({
@@ -97,12 +133,17 @@ export class Load {
         params,
         headers,
       });
-      this.#ledger.acknowledge(task, intent, since);
-      return task;
+      return this.#acknowledge(task, request);
     } catch (error) {
       if (error instanceof Lost) this.#unanswered.push(request);
       throw error;
     }
+  }
+
+  #acknowledge(task: Task, { intent, params, since }: Omit<Unanswered, "key">): TrackedTask {
+    const tracked = this.#ledger.acknowledge(task, intent, since);
+    this.#sideline.acknowledged(tracked, params.configuration, since);
+    return tracked;
   }
 
   async #repeat(life: Life, request: Unanswered): Promise<void> {
@@ -111,26 +152,34 @@ export class Load {
   }
 
   async #stream(life: Life, intent: Intent): Promise<void> {
-    const params = { message: this.#message(intent.text) };
-    await this.#follow(stream({ ...at(life, intent), method: "SendStreamingMessage", params }), intent);
+    const params = this.#params(intent);
+    await this.#follow(
+      stream({ ...at(life, intent), method: "SendStreamingMessage", params }),
+      intent,
+      params.configuration,
+    );
   }
 
   /** Reads a stream that begins with a snapshot. */
-  async #follow(events: ReturnType<typeof stream>, intent: Intent): Promise<void> {
-    const since = Date.now();
+  async #follow(
+    events: ReturnType<typeof stream>,
+    intent: Intent,
+    configuration: object = {},
+  ): Promise<void> {
+    const request = { intent, params: { configuration }, since: Date.now() };
     let watch: Watch | undefined;
     for await (const { id, result } of events) {
       if (watch) this.#ledger.observe(watch, id, result);
-      else watch = this.#begin(id, result, intent, since);
+      else watch = this.#begin(id, result, request);
     }
     if (watch) watch.over = true;
     else this.#ledger.violation("a stream without events");
   }
 
-  #begin(id: string, { task }: StreamResponse, intent: Intent, since: number): Watch | undefined {
+  #begin(id: string, { task }: StreamResponse, request: Omit<Unanswered, "key">): Watch | undefined {
     const start = toNumber(id);
     if (task && start !== undefined) {
-      return this.#ledger.watch(this.#ledger.acknowledge(task, intent, since), start);
+      return this.#ledger.watch(this.#acknowledge(task, request), start);
     }
     this.#ledger.violation(`a stream that begins with event "${id}" and not with a numbered task`);
     return undefined;
@@ -165,8 +214,7 @@ export class Load {
     await sleep(this.#random.whole(0, 300));
     try {
       await call({ ...at(life), method: "CancelTask", params: { id: task.id } });
-      const tracked = this.#ledger.tasks.get(task.id);
-      if (tracked) tracked.canceled = true;
+      task.canceled = true;
     } catch (error) {
       if (!(error instanceof Refused && error.code === TASK_NOT_CANCELABLE)) throw error;
     }

@@ -17,12 +17,16 @@ import { createServer as createTlsServer } from "node:tls";
 import { gzipSync } from "node:zlib";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { ensureSecrets } from "../../scripts/local-secrets.ts";
+import { serve } from "../../scripts/local-server.ts";
 import { createOutboundService, type OutboundService } from "../../scripts/outbound.ts";
 import { root, wrangler } from "../../scripts/project.ts";
 import type { Result } from "../../src/lib/result.ts";
 import type { OutboundAnswer, OutboundError, OutboundRequest } from "../../src/outbound/fetch.ts";
 import { type Authority, type Certificate, createAuthority } from "./certificates.ts";
+import { call, type Task } from "./client.ts";
 import type { Sending } from "./outbound-worker.ts";
+import { createStateDir, removeStateDir } from "./server.ts";
 
 const COMPATIBILITY_DATE = "2026-10-20";
 const HOST = "hooks.example.com";
@@ -533,5 +537,46 @@ describe("what the runtime itself makes of failures, where no service is in betw
     const send = await createSender();
     const sent = await send(open({ url: "http://no-such-name.invalid/" }));
     expect(sent).toMatchObject({ ok: false, error: { error: "dns_failure" } });
+  });
+});
+
+describe("the whole server", () => {
+  let stateDir: string;
+
+  beforeAll(async () => {
+    stateDir = await createStateDir();
+  });
+
+  afterAll(() => removeStateDir(stateDir));
+
+  test("sends no notification to a name that turns private when it is connected to", async () => {
+    const receiver = createReceiver();
+    const listener = await listenTls(authority.issue([HOST]), receiver.onRequest);
+    const doh = await startDoh({ A: [PUBLIC_ADDRESS] });
+    const secrets = await ensureSecrets(stateDir, process.env);
+    const server = await serve({
+      stateDir,
+      vars: {
+        ...secrets,
+        ALLOW_PRIVATE_WEBHOOKS: "false",
+        WEBHOOK_PORTS: String(listener.port),
+        DOH_URL: doh.url,
+      },
+      outbound: { lookup: lookupAs(["127.0.0.1"]), ca: [authority.ca] },
+    });
+    closing.push(() => server.close());
+    const params = {
+      message: { messageId: "1", role: "ROLE_USER", parts: [{ text: "hello" }] },
+      configuration: { taskPushNotificationConfig: { url: `https://${HOST}:${listener.port}/in` } },
+    };
+    await call<{ task: Task }>({ url: server.url, method: "SendMessage", params });
+    const blocked = async () => {
+      const headers = { authorization: `Bearer ${secrets.ADMIN_KEY}` };
+      const metrics = await fetch(`${server.url}/metrics`, { headers }).then((response) => response.text());
+      return Number(/^a2a_webhook_blocked_total\{reason="blocked_destination"\} (\d+)/m.exec(metrics)?.[1]);
+    };
+    await expect.poll(blocked, { timeout: 30_000, interval: 250 }).toBeGreaterThan(0);
+    expect(doh.questions()).toBeGreaterThanOrEqual(2);
+    expect(listener.connections()).toBe(0);
   });
 });

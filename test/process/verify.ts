@@ -7,29 +7,34 @@ import { type Ledger, type TrackedTask, toNumber } from "./ledger.ts";
 import { answer } from "./load.ts";
 
 const END_TIMEOUT_MS = 90_000;
-const TERMINAL = /_(COMPLETED|FAILED|CANCELED|REJECTED)$/;
+export const TERMINAL = /_(COMPLETED|FAILED|CANCELED|REJECTED)$/;
 
 /** A quick turn is begun three times at most; a task that was killed less often has to complete. */
 const FATAL_KILLS = 3;
 
 const PARALLEL = 8;
 
-/** Adds a violation to the ledger for every promise that the server has not kept. */
-export async function verify(url: string, ledger: Ledger): Promise<void> {
+/** The events of a task by their number. */
+export type Journal = Map<number, StreamResponse>;
+
+/** Adds a violation to the ledger for every promise that the server has not kept; answers with the tasks' journals. */
+export async function verify(url: string, ledger: Ledger): Promise<Map<string, Journal>> {
+  const journals = new Map<string, Journal>();
   const queue = [...ledger.tasks.values()];
   const worker = async () => {
     for (let task = queue.pop(); task; task = queue.pop()) {
       try {
-        await verifyTask(url, ledger, task);
+        journals.set(task.id, await verifyTask(url, ledger, task));
       } catch (error) {
         ledger.violation(`${task.id} (${task.intent.text}): ${(error as Error).message}`);
       }
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));
+  return journals;
 }
 
-async function verifyTask(url: string, ledger: Ledger, tracked: TrackedTask): Promise<void> {
+async function verifyTask(url: string, ledger: Ledger, tracked: TrackedTask): Promise<Journal> {
   const task = await untilTerminal(url, tracked);
   const journal = await replay(url, tracked);
   const wrong = (text: string) => ledger.violation(`${task.id} (${tracked.intent.text}): ${text}`);
@@ -53,6 +58,7 @@ async function verifyTask(url: string, ledger: Ledger, tracked: TrackedTask): Pr
       wrong(`a stream resumed ${watch.resumed} times gave events ${watch.ids} and not ${due}`);
     }
   }
+  return journal;
 }
 
 /** Waits for the task's end, and answers it when it asks. */
@@ -67,8 +73,8 @@ async function untilTerminal(url: string, { id, intent }: TrackedTask): Promise<
   }
 }
 
-async function replay(url: string, { id, intent }: TrackedTask): Promise<Map<number, StreamResponse>> {
-  const journal = new Map<number, StreamResponse>();
+async function replay(url: string, { id, intent }: TrackedTask): Promise<Journal> {
+  const journal: Journal = new Map();
   const headers = { "last-event-id": "0" };
   const request = { url, agent: intent.agent, method: "SubscribeToTask", params: { id }, headers };
   for await (const event of stream(request)) {
@@ -97,7 +103,7 @@ function* stateProblems(ledger: Ledger, { since, canceled, intent }: TrackedTask
 }
 
 /** One end, at the end, and artifacts that are the fold of the events. */
-function* journalProblems(journal: Map<number, StreamResponse>, task: Task) {
+function* journalProblems(journal: Journal, task: Task) {
   const events = [...journal.values()];
   const ends = events.filter((event) => TERMINAL.test(event.statusUpdate?.status.state ?? ""));
   if (ends.length !== 1 || ends[0] !== events.at(-1)) yield `has ${ends.length} ends in its journal`;
@@ -134,11 +140,7 @@ function essence({ artifactId, parts }: Artifact) {
 }
 
 /** Whether a completed task has become what its message asked for. */
-function contentProblems(
-  { intent }: TrackedTask,
-  task: Task,
-  journal: Map<number, StreamResponse>,
-): string[] {
+function contentProblems({ intent }: TrackedTask, task: Task, journal: Journal): string[] {
   const text = (task.artifacts ?? []).flatMap(({ parts }) => parts.map((part) => part.text ?? "")).join("");
   const due = {
     echo: `echo: ${intent.text}`,

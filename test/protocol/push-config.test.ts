@@ -279,7 +279,7 @@ describe("a header of ours", () => {
     ..."Authorization A2A-Version a2a-notification-token X-A2A-Signature webhook-id Webhook-Signature".split(
       " ",
     ),
-    ..."traceparent tracestate Host Content-Type content-length Content-Encoding Accept-Encoding".split(" "),
+    ..."traceparent tracestate User-Agent Host Content-Type content-length Content-Encoding Accept-Encoding".split(" "),
     ..."Connection Keep-Alive Proxy-Authorization proxy-connection TE Trailer Transfer-Encoding Upgrade".split(
       " ",
     ),
@@ -291,7 +291,7 @@ describe("a header of ours", () => {
     ]);
   });
 
-  it.each(["Cookie", "X-Api-Key", "User-Agent", "CF-Access-Client-Id", "X-Tee", "Webhooks", "Hosted"])(
+  it.each(["Cookie", "X-Api-Key", "Accept", "CF-Access-Client-Id", "X-Tee", "Webhooks", "Hosted"])(
     "is not meant by %s",
     (name) => {
       expect(z.parse(WebhookConfig, { url, headers: { [name]: "x" } }).headers).toEqual({ [name]: "x" });

@@ -123,7 +123,8 @@ export class Stage {
   operations!: PushOperations;
   shipping!: Shipping;
   #clock!: Clock;
-  readonly #storage: DurableObjectStorage;
+  /** As the object's parts see it. */
+  readonly storage: DurableObjectStorage;
   #life = 0;
   #sleepers: { at: number; wake: () => void }[] = [];
   #newest: number | undefined;
@@ -132,7 +133,7 @@ export class Stage {
 
   constructor(storage: DurableObjectStorage) {
     clock = START;
-    this.#storage = this.#wrap(storage);
+    this.storage = this.#wrap(storage);
     this.world = {
       ring: async (doorbell) => void this.doorbells.push(doorbell),
       archive: async ({ items }) => {
@@ -161,7 +162,7 @@ export class Stage {
         );
         return life === this.#life ? settled() : forever;
       };
-    const store = new Store(this.#storage, "anonymous/0");
+    const store = new Store(this.storage, "anonymous/0");
     const waitUntil = (promise: Promise<unknown>) => void promise;
     const shared = { store, home: HOME, now: Date.now, waitUntil };
     const shipping = new Shipping({

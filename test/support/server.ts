@@ -27,6 +27,7 @@ export function serveWith(settings: Partial<Config>, deps: Partial<AppDeps> = {}
     requireOperator: createRequireOperator(config.adminKey),
     jwks: { keys: [] },
     metrics: async () => "",
+    admin: async () => new Response(null, { status: 404 }),
     ...deps,
   });
   return async (request) => app.fetch(request);

@@ -558,8 +558,10 @@ describe("doorbells", () => {
       stage.exchange({ ...other, settled: [failed(stage.claim(other))], want: 0 });
       stage.doorbells.length = 0;
       await stage.start();
-      await stage.run(5 * SECOND);
-      expect(stage.doorbells.map(({ endpoint }) => endpoint)).toEqual([ENDPOINT, other.endpoint]);
+      await stage.run(4 * SECOND);
+      expect(stage.doorbells.map(({ endpoint }) => endpoint)).toEqual([ENDPOINT]);
+      await stage.run(SECOND);
+      expect(stage.doorbells.map(({ endpoint }) => endpoint)).toContain(other.endpoint);
     }));
 
   it("are rung even if the alarm was lost, once somebody pokes the home", () =>
@@ -596,9 +598,11 @@ describe("doorbells", () => {
       stage.artifact(task);
       await stage.calm();
       await stage.pass(-DAY);
-      stage.artifact(stage.taskWith().task);
+      // The lane itself is due tomorrow; another is due now.
+      stage.store.lanes.save({ ...stage.lane(task), due: stage.now });
+      await stage.alarm();
       await stage.run(10 * SECOND);
-      expect(stage.doorbells.length).toBeGreaterThan(1);
+      expect(stage.doorbells).toHaveLength(4);
     }));
 
   it("are one for an endpoint that is sent a backlog in many exchanges", () =>
@@ -657,10 +661,10 @@ describe("10,000 lanes that have waited for a target", () => {
         stage.artifact(stage.taskWith({ url: `https://receiver.test/hooks/${i}` }).task);
       }
       await stage.calm();
-      const costs = stage.countCosts();
       let claims = stage.claims({ want: 6 });
+      const costs = stage.countCosts();
       for (let i = 0; i < 10; i++) claims = stage.claims({ want: 6, settled: claims.map(delivered) });
-      expect(costs().rowsRead / 60).toBeLessThan(50);
+      expect(costs().rowsRead / 60).toBeLessThan(30);
     }));
 });
 

@@ -34,6 +34,7 @@ export function createRecordingApp(overrides: Partial<AppDeps> & { settings?: Pa
     requireOperator: async () => {},
     jwks: { keys: [] },
     metrics: async () => "",
+    admin: async () => new Response(null, { status: 404 }),
     now: () => 1_700_000_000_500,
     ...deps,
   });

@@ -1,0 +1,57 @@
+// The operators' API under /admin/v1: one key opens it all. Every request passes the same way: key, route, fields,
+// handler. What goes wrong is thrown as an A2AError, and answered like everywhere else by the app.
+
+import { log } from "../telemetry/log.ts";
+import { analyticsRoutes } from "./analytics.ts";
+import { readJsonBody } from "./body.ts";
+import { configRoutes } from "./configs.ts";
+import { deadLetterRoutes } from "./dead-letters.ts";
+import { deliveryRoutes } from "./deliveries.ts";
+import { type AdminDeps, notFound } from "./deps.ts";
+import { endpointRoutes } from "./endpoints.ts";
+import { readFields } from "./fields.ts";
+import { documentRoute } from "./openapi.ts";
+import { retentionRoutes } from "./retention.ts";
+import { retryJobRoutes } from "./retry-jobs.ts";
+import { matchRoutes } from "./routes.ts";
+
+const routes = [
+  ...endpointRoutes,
+  ...configRoutes,
+  ...deliveryRoutes,
+  ...deadLetterRoutes,
+  ...retryJobRoutes,
+  ...analyticsRoutes,
+  ...retentionRoutes,
+];
+
+/** All routes, for the test that compares them with the document. */
+export const adminRoutes = [...routes, documentRoute(routes)];
+
+/** The verbs of a path that is there and does not have the request's. */
+export type OtherVerbs = { verbs: string[] };
+
+export type Admin = (request: Request) => Promise<Response | OtherVerbs>;
+
+/** Creates the operators' API; it throws an A2AError where a request is refused. */
+export function createAdmin(deps: AdminDeps): Admin {
+  return async (request) => {
+    await deps.requireOperator(request);
+    const url = new URL(request.url);
+    const matched = matchRoutes(adminRoutes, url.pathname);
+    if (!matched) throw notFound("path");
+    const found = matched.verbs.get(request.method === "HEAD" ? "GET" : request.method);
+    if (!found) return { verbs: [...matched.verbs.keys()] };
+    const query = [...url.searchParams];
+    const isPost = found.verb === "POST";
+    // A POST says what it wants in its body.
+    if (isPost) readFields({}, query);
+    const values = readFields(found.fields, isPost ? await readJsonBody(request, deps.config) : query);
+    const answer = await found.handle(deps, { path: matched.variables, values });
+    if (isPost) log("info", "an operator's request", { path: found.path, ...matched.variables });
+    return new Response(JSON.stringify(answer), {
+      status: found.status,
+      headers: { "content-type": "application/json", "cache-control": "no-store" },
+    });
+  };
+}

@@ -1,0 +1,200 @@
+// Push notification configs, one by one: how deliveries fare, pausing and resuming, a new secret, a replay.
+//
+// D1 knows which there are; what is asked or changed about one is its home's to answer. A home is asked only about
+// configs that D1 knows: any other name would make an object.
+
+import type { DeliveryHealth } from "../delivery/exchange.ts";
+import { type PushSecrets, rotateSecret, sealingContext } from "../delivery/push-secrets.ts";
+import { open, seal } from "../keys/sealing.ts";
+import { encodeBase64 } from "../lib/base64.ts";
+import type { Result } from "../lib/result.ts";
+import { orThrow } from "../operations/or-throw.ts";
+import { A2AError, type Failure } from "../protocol/errors.ts";
+import { WebhookSecret } from "../protocol/push-options.ts";
+import { type ConfigKey, type ConfigRow, findConfig, searchConfigs } from "../store/push-configs.ts";
+import {
+  type PushConfig,
+  PushConfigList,
+  PushConfigStatus,
+  Replay,
+  RotatedSecret,
+  toTime,
+  toTimeOrNull,
+} from "./answers.ts";
+import { type AdminDeps, type HomeOperator, notFound, reach } from "./deps.ts";
+import { choice, type Field, integer, invalid, required, text, time } from "./fields.ts";
+import { pageFields, readPage } from "./pages.ts";
+import { type AnyRoute, route } from "./routes.ts";
+
+const ONE = "/admin/v1/configs/{home}/{task}/{config}";
+
+/** How long the secret before signs too, unless a rotation says so. */
+const OVERLAP_SECONDS = 86_400;
+const MAX_OVERLAP_SECONDS = 30 * 86_400;
+/** Standard Webhooks takes 24 to 64. */
+const SECRET_BYTES = 32;
+
+type Path = Readonly<Record<string, string>>;
+
+const secret: Field<string, false> = {
+  schema: WebhookSecret,
+  json: { type: "string", minLength: 16, maxLength: 512 },
+  description: "The new secret. Default: `whsec_` and the base64 of 32 random bytes.",
+  required: false,
+};
+
+export const configRoutes: readonly AnyRoute[] = [
+  route({
+    verb: "GET",
+    path: "/admin/v1/configs",
+    summary: "List push notification configs",
+    fields: {
+      owner: text("Of this owner."),
+      origin: text("That lead to this origin."),
+      task: text("Of this task."),
+      state: choice("In this state.", ["active", "paused", "disabled"]),
+      ...pageFields,
+    },
+    answer: PushConfigList,
+    async handle({ db }, { values }) {
+      const { rows, nextPageToken } = await readPage(
+        { list: "configs", place: ["string", "string", "string"], values },
+        (filter, page) => searchConfigs(db, filter, page),
+      );
+      return { configs: rows.map(toConfig), nextPageToken };
+    },
+  }),
+  route({
+    verb: "GET",
+    path: ONE,
+    summary: "See how the deliveries of a config fare",
+    fields: {},
+    answer: PushConfigStatus,
+    handle: (deps, { path }) => withHealth(deps, path, (home, key) => home.deliveryHealth(key)),
+  }),
+  route({
+    verb: "POST",
+    path: `${ONE}:pause`,
+    summary: "Send no notifications of a config until it is resumed",
+    fields: {},
+    answer: PushConfigStatus,
+    handle: (deps, { path }) =>
+      withHealth(deps, path, (home, key) => home.setDelivery({ ...key, state: "paused" })),
+  }),
+  route({
+    verb: "POST",
+    path: `${ONE}:resume`,
+    summary: "Send the notifications of a config again, also one that was disabled",
+    description: "What has gathered meanwhile goes out in order.",
+    fields: {},
+    answer: PushConfigStatus,
+    handle: (deps, { path }) =>
+      withHealth(deps, path, (home, key) => home.setDelivery({ ...key, state: "active" })),
+  }),
+  route({
+    verb: "POST",
+    path: `${ONE}:rotateSecret`,
+    summary: "Give a config a new secret",
+    description:
+      "Notifications are signed with the new secret and, until the overlap is over, with the one before too. " +
+      "This answer is the only one that shows it.",
+    fields: {
+      secret,
+      overlapSeconds: integer("How long the secret before signs too.", {
+        min: 0,
+        max: MAX_OVERLAP_SECONDS,
+        default: OVERLAP_SECONDS,
+      }),
+    },
+    answer: RotatedSecret,
+    handle: (deps, { path, values }) => rotate(deps, path, values),
+  }),
+  route({
+    verb: "POST",
+    path: "/admin/v1/replays",
+    summary: "Send again what a config received, or should have received, between two times",
+    description: "Each notification keeps its `webhook-id` and sequence. New events do not wait for them.",
+    fields: {
+      home: required(text("The config's home.")),
+      task: required(text("Its task.")),
+      config: required(text("Its id.")),
+      from: required(time("Events that were committed at this time or later.")),
+      to: required(time("Events that were committed at this time or earlier.")),
+    },
+    status: 202,
+    answer: Replay,
+    async handle(deps, { values: { from, to, ...path } }) {
+      if (to < from) throw invalid("to", "must not be before `from`");
+      const { key, home } = await find(deps, path);
+      return orThrow(await reach(() => home.replay({ ...key, from, to })));
+    },
+  }),
+];
+
+async function find(
+  { db, homeAt }: AdminDeps,
+  { home = "", task = "", config = "" }: Path,
+): Promise<{ row: ConfigRow; key: Omit<ConfigKey, "home">; home: HomeOperator }> {
+  const row = await findConfig(db, { home, task, config });
+  if (!row) throw notFound("config");
+  return { row, key: { task, config }, home: homeAt(home) };
+}
+
+async function withHealth(
+  deps: AdminDeps,
+  path: Path,
+  ask: (home: HomeOperator, key: Omit<ConfigKey, "home">) => Promise<Result<DeliveryHealth, Failure>>,
+): Promise<PushConfigStatus> {
+  const { row, key, home } = await find(deps, path);
+  const health = orThrow(await reach(() => ask(home, key)));
+  // D1 hears of a change a moment later.
+  return { ...toConfig({ ...row, state: health.state, reason: health.reason }), health: toHealth(health) };
+}
+
+async function rotate(
+  deps: AdminDeps,
+  path: Path,
+  {
+    secret = newSecret(),
+    overlapSeconds = OVERLAP_SECONDS,
+  }: { secret?: string | undefined; overlapSeconds?: number | undefined },
+): Promise<RotatedSecret> {
+  const { key, home } = await find(deps, path);
+  const { sealed: was } = orThrow(await reach(() => home.sealedSecrets(key)));
+  const context = sealingContext(key.task, key.config);
+  const secrets = was === null ? {} : await openSecrets(deps, was, context);
+  const now = deps.now();
+  const rotated = rotateSecret(secrets, { value: secret, now, overlapMs: overlapSeconds * 1_000 });
+  const sealed = await seal(deps.ring, JSON.stringify(rotated), context);
+  orThrow(await reach(() => home.rotateSecret({ ...key, sealed, was })));
+  const until = Math.max(0, ...(rotated.secrets ?? []).map((older) => older.until ?? 0));
+  return { secret, previousValidUntil: until === 0 ? null : toTime(until) };
+}
+
+async function openSecrets({ ring }: AdminDeps, sealed: string, context: string): Promise<PushSecrets> {
+  const plain = await open(ring, sealed, context);
+  if (plain.ok) return JSON.parse(plain.value) as PushSecrets;
+  // The other secrets of the config would be lost with a new one.
+  throw new A2AError("UNSUPPORTED_OPERATION", {
+    message: "The secrets of this config cannot be decrypted: no key of ENCRYPTION_KEYS fits.",
+  });
+}
+
+function newSecret(): string {
+  return `whsec_${encodeBase64(crypto.getRandomValues(new Uint8Array(SECRET_BYTES)))}`;
+}
+
+function toConfig(row: ConfigRow): PushConfig {
+  return { ...row, createdAt: toTime(row.createdAt), updatedAt: toTime(row.updatedAt) };
+}
+
+function toHealth(health: DeliveryHealth): PushConfigStatus["health"] {
+  return {
+    ...health,
+    stateAt: toTimeOrNull(health.stateAt),
+    oldestPendingAt: toTimeOrNull(health.oldestPendingAt),
+    nextAttemptAt: toTimeOrNull(health.nextAttemptAt),
+    failingSince: toTimeOrNull(health.failingSince),
+    lastAttemptAt: toTimeOrNull(health.lastAttemptAt),
+  };
+}

@@ -1,0 +1,146 @@
+// Dead letters: notifications that were given up, for somebody to look at, retry or discard.
+//
+// A retry asks the home first and marks the letter then: if the mark is lost, the letter is dead in this list and
+// alive in its home, and is marked when it is delivered. The other way round it could be retrying for ever.
+
+import { orThrow } from "../operations/or-throw.ts";
+import { A2AError } from "../protocol/errors.ts";
+import {
+  type FiledLetter,
+  findDeadLetter,
+  type ListedLetter,
+  markDeadLetters,
+  searchDeadLetters,
+} from "../store/dead-letters.ts";
+import { type DeadLetter, DeadLetterList, DeadLetterWithBody, ERROR_CLASSES, toTime } from "./answers.ts";
+import { type AdminDeps, notFound, reach } from "./deps.ts";
+import { choice, integer, invalid, text, time } from "./fields.ts";
+import { pageFields, readPage } from "./pages.ts";
+import { type AnyRoute, route } from "./routes.ts";
+
+const ONE = "/admin/v1/dead-letters/{id}";
+
+/** By which letters are found, also those that a job retries. */
+export const letterFields = {
+  owner: text("Of this owner."),
+  origin: text("To this origin, such as `https://hooks.example.com`."),
+  task: text("About this task."),
+  config: text("Of this config of the task; needs `task`."),
+  error: choice("Whose last attempt was not answered, for this reason.", ERROR_CLASSES),
+  status: integer("Whose last attempt was answered with this HTTP status.", { min: 100, max: 999 }),
+  from: time("That died at this time or later."),
+  to: time("That died before this time."),
+};
+
+export const deadLetterRoutes: readonly AnyRoute[] = [
+  route({
+    verb: "GET",
+    path: "/admin/v1/dead-letters",
+    summary: "List dead letters, the last to die first",
+    description:
+      "Filters may be combined at will. A page may hold fewer rows than were asked for, or none, while " +
+      "`nextPageToken` says that there is more to search.",
+    fields: {
+      state: choice("In this state.", ["dead", "retrying", "delivered", "discarded"]),
+      ...letterFields,
+      ...pageFields,
+    },
+    answer: DeadLetterList,
+    async handle({ db }, { values }) {
+      checkConfig(values);
+      const { rows, nextPageToken } = await readPage(
+        { list: "dead-letters", place: ["number", "string"], values },
+        (filter, page) => searchDeadLetters(db, filter, page),
+      );
+      return { deadLetters: rows.map(toDeadLetter), nextPageToken };
+    },
+  }),
+  route({
+    verb: "GET",
+    path: ONE,
+    summary: "Get a dead letter with its payload",
+    fields: {},
+    answer: DeadLetterWithBody,
+    handle: async (deps, { path }) => withBody(await find(deps, path)),
+  }),
+  route({
+    verb: "POST",
+    path: `${ONE}:retry`,
+    summary: "Give a notification another life, with all the attempts of its schedule",
+    description: "It keeps its `webhook-id`. It becomes `delivered`, or `dead` again with a new reason.",
+    fields: {},
+    status: 202,
+    answer: DeadLetterWithBody,
+    handle: (deps, { path }) => retry(deps, path),
+  }),
+  route({
+    verb: "POST",
+    path: `${ONE}:discard`,
+    summary: "Put a dead letter aside: it is not retried, and stays in the list until its time is over",
+    fields: {},
+    answer: DeadLetterWithBody,
+    async handle(deps, { path }) {
+      const letter = await find(deps, path);
+      if (letter.state !== "dead" && letter.state !== "discarded") throw isOver(letter);
+      await markDeadLetters(deps.db, [letter], { from: ["dead"], to: "discarded", now: deps.now() });
+      return withBody(await find(deps, path));
+    },
+  }),
+];
+
+/** An id that a caller chose may be the same in a thousand tasks. */
+export function checkConfig({
+  config,
+  task,
+}: {
+  config?: string | undefined;
+  task?: string | undefined;
+}): void {
+  if (config !== undefined && task === undefined)
+    throw invalid("config", "needs `task`: its id belongs to its task");
+}
+
+async function find({ db }: AdminDeps, { id = "" }: Readonly<Record<string, string>>): Promise<FiledLetter> {
+  const letter = await findDeadLetter(db, id);
+  if (!letter) throw notFound("dead letter");
+  return letter;
+}
+
+async function retry(
+  deps: AdminDeps,
+  path: Readonly<Record<string, string>>,
+): Promise<ReturnType<typeof withBody>> {
+  const letter = await find(deps, path);
+  if (letter.state !== "dead" && letter.state !== "retrying") throw isOver(letter);
+  const { task, config, seq, sequence } = letter;
+  const home = deps.homeAt(letter.home);
+  const { gone } = orThrow(await reach(() => home.retryDead([{ task, config, seq, sequence }])));
+  if (gone > 0) {
+    const message = "This notification cannot be retried: its config or its task exists no more.";
+    throw new A2AError("UNSUPPORTED_OPERATION", { message });
+  }
+  await markDeadLetters(deps.db, [letter], { from: ["dead"], to: "retrying", now: deps.now() });
+  return withBody(await find(deps, path));
+}
+
+function isOver({ state }: FiledLetter): A2AError {
+  return new A2AError("UNSUPPORTED_OPERATION", {
+    message: `This is not possible: the letter is ${state}.`,
+    metadata: { state },
+  });
+}
+
+function withBody(letter: FiledLetter) {
+  return { ...toDeadLetter(letter), body: letter.body };
+}
+
+export function toDeadLetter(letter: ListedLetter): DeadLetter {
+  const { id, home, owner, agent, task, config, origin, target } = letter;
+  const { sequence, state, reason, error, status, attempts } = letter;
+  return {
+    ...{ id, home, owner, agent, task, config, origin, target },
+    ...{ sequence, state, stateAt: toTime(letter.stateAt), reason, error, status, attempts },
+    committedAt: toTime(letter.committedAt),
+    diedAt: toTime(letter.diedAt),
+  };
+}

@@ -1,0 +1,138 @@
+// The OpenAPI document of the operators' API, made from the table of routes: what it says is what is served.
+
+import * as z from "zod/mini";
+import packageJson from "../../package.json";
+import { ErrorAnswer, OpenApi, schemas } from "./answers.ts";
+import type { Field, Fields } from "./fields.ts";
+import { type AnyRoute, route } from "./routes.ts";
+
+type Json = Record<string, unknown>;
+
+/** What every request may be answered with. */
+const errors: Readonly<Record<string, string>> = {
+  400: "The request is wrong, or not possible in this state.",
+  401: "The operator's key is missing or wrong.",
+  404: "There is no such thing.",
+  503: "What holds the answer cannot be reached now.",
+};
+
+const variables: Readonly<Record<string, string>> = {
+  owner: "The owner, as lists show it.",
+  origin: "Scheme, host and port, percent-encoded: `https%3A%2F%2Fhooks.example.com`.",
+  home: "The home that holds the config, as lists show it.",
+  task: "The id of its task.",
+  config: "The id of the config.",
+  id: "As lists show it.",
+};
+
+/** The route that serves the document of `routes`, itself included. */
+export function documentRoute(routes: readonly AnyRoute[]): AnyRoute {
+  let document: z.infer<typeof OpenApi> | undefined;
+  const own = route({
+    verb: "GET",
+    path: "/admin/v1/openapi.json",
+    summary: "Get this document",
+    fields: {},
+    answer: OpenApi,
+    async handle() {
+      document ??= toDocument([...routes, own]);
+      return document;
+    },
+  });
+  return own;
+}
+
+function toDocument(routes: readonly AnyRoute[]): z.infer<typeof OpenApi> {
+  const paths: Record<string, Json> = {};
+  for (const each of routes) {
+    paths[each.path] = { ...paths[each.path], [each.verb.toLowerCase()]: toOperation(each) };
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "a2a-edge: operators' API",
+      version: packageJson.version,
+      description:
+        "Webhooks of all owners: endpoints, configs, deliveries, dead letters. See docs/operations.md.",
+      license: { name: packageJson.license, identifier: packageJson.license },
+    },
+    servers: [{ url: "/" }],
+    security: [{ operator: [] }],
+    paths,
+    components: {
+      securitySchemes: { operator: { type: "http", scheme: "bearer", description: "ADMIN_KEY" } },
+      schemas: toComponents(),
+    },
+  };
+}
+
+function toOperation(each: AnyRoute): Json {
+  const { verb, path, summary, description, fields, status, answer } = each;
+  const isGet = verb === "GET";
+  const parameters = [
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => ({
+      ...{ name, in: "path", required: true },
+      ...{ description: variables[name], schema: { type: "string", minLength: 1 } },
+    })),
+    ...(isGet ? Object.entries(fields) : []).map(([name, field]) => toParameter(name, field)),
+  ];
+  const responses: Json = { [status]: toResponse("It is done.", answer) };
+  for (const [code, what] of Object.entries(errors)) responses[code] = toResponse(what, ErrorAnswer);
+  return {
+    operationId: operationId(each),
+    summary,
+    ...(description && { description }),
+    ...(parameters.length > 0 && { parameters }),
+    ...(!isGet && Object.keys(fields).length > 0 && { requestBody: toBody(fields) }),
+    responses,
+  };
+}
+
+function toParameter(name: string, { json, description, required }: Field): Json {
+  return { name, in: "query", required, description, schema: json };
+}
+
+function toBody(fields: Fields): Json {
+  const required = Object.keys(fields).filter((name) => fields[name]?.required);
+  const properties = Object.entries(fields).map(([name, { json, description }]) => [
+    name,
+    { ...json, description },
+  ]);
+  const schema = {
+    type: "object",
+    properties: Object.fromEntries(properties),
+    ...(required.length > 0 && { required }),
+    additionalProperties: false,
+  };
+  return { required: required.length > 0, content: { "application/json": { schema } } };
+}
+
+function toResponse(description: string, answer: z.ZodMiniType): Json {
+  return { description, content: { "application/json": { schema: toSchema(answer) } } };
+}
+
+function toSchema(answer: z.ZodMiniType): Json {
+  const name = schemas.get(answer)?.id;
+  return name === undefined ? { type: "object" } : { $ref: reference(name) };
+}
+
+function reference(name: string): string {
+  return `#/components/schemas/${name}`;
+}
+
+function toComponents(): Json {
+  const { schemas: all } = z.toJSONSchema(schemas, { uri: reference });
+  return Object.fromEntries(
+    Object.entries(all).map(([name, { $schema: _, $id: __, ...schema }]) => [name, schema]),
+  );
+}
+
+/** `GET /admin/v1/retry-jobs/{id}` is getRetryJobsById, and `POST …:pause` of it postRetryJobsByIdPause. */
+function operationId({ verb, path }: AnyRoute): string {
+  const words = path
+    .replace("/admin/v1/", "")
+    .replace(/\{(\w+)\}/g, "by-$1")
+    .split(/[^A-Za-z0-9]+/);
+  const capitals = words.map((word) => word.charAt(0).toUpperCase() + word.slice(1));
+  return verb.toLowerCase() + capitals.join("");
+}

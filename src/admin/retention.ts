@@ -1,0 +1,66 @@
+// How long the history is kept (WEBHOOK_RETENTION_DAYS), how much there is of it, and its trimming, in chunks: one
+// statement that deletes a million rows would hold up every shipment behind it.
+
+import type { Config } from "../config.ts";
+import { trimSums } from "../store/attempt-sums.ts";
+import { trimAttempts } from "../store/attempts.ts";
+import { trimDeadLetters } from "../store/dead-letters.ts";
+import { trimRetryJobs } from "../store/retry-jobs.ts";
+import { readStock } from "../store/stock.ts";
+import { Retention, Trimmed, toTime, toTimeOrNull } from "./answers.ts";
+import type { WorkDeps } from "./deps.ts";
+import { type AnyRoute, route } from "./routes.ts";
+
+const DAY_MS = 86_400_000;
+/** Rows of each table that one call deletes. */
+const ROWS = 5_000;
+
+export const retentionRoutes: readonly AnyRoute[] = [
+  route({
+    verb: "GET",
+    path: "/admin/v1/retention",
+    summary: "See how long the history is kept, and how much there is",
+    description:
+      "The time is the setting WEBHOOK_RETENTION_DAYS. Attempts are counted by the hour, so those that are " +
+      "being trimmed may be missing or be too many; of dead letters at most 100,000 a state are counted.",
+    fields: {},
+    answer: Retention,
+    async handle({ db, config, now }) {
+      const { attempts, deadLetters } = await readStock(db);
+      return {
+        days: config.webhookRetentionMs / DAY_MS,
+        keptSince: toTime(now() - config.webhookRetentionMs),
+        attempts: {
+          count: attempts.count,
+          oldestAt: toTimeOrNull(attempts.oldestAt),
+          newestAt: toTimeOrNull(attempts.newestAt),
+        },
+        deadLetters: { ...deadLetters, oldestAt: toTimeOrNull(deadLetters.oldestAt) },
+      };
+    },
+  }),
+  route({
+    verb: "POST",
+    path: "/admin/v1/retention:trim",
+    summary: "Delete now what is older than it is kept",
+    description: `At most ${ROWS} rows of each kind; \`more\` says whether to call again. Otherwise it happens every minute.`,
+    fields: {},
+    answer: Trimmed,
+    handle: (deps) => trimHistory(deps),
+  }),
+];
+
+/** Deletes a chunk of what is older than it is kept; called by the cron. */
+export async function trimHistory({
+  db,
+  config,
+  now,
+}: Pick<WorkDeps, "db" | "now"> & { config: Config }): Promise<Trimmed> {
+  const before = now() - config.webhookRetentionMs;
+  const attempts = await trimAttempts(db, before, ROWS);
+  const sums = await trimSums(db, before, ROWS);
+  const deadLetters = await trimDeadLetters(db, before, ROWS);
+  const retryJobs = await trimRetryJobs(db, before, ROWS);
+  const more = Math.max(attempts, sums, deadLetters, retryJobs) >= ROWS;
+  return { attempts, sums, deadLetters, retryJobs, more };
+}
