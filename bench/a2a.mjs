@@ -18,10 +18,11 @@ export function createCalls(client, { paths, owner }) {
     return result;
   }
 
-  /** A blocking SendMessage to echo; the answer must be the completed task with its artifact. */
-  async function sendEcho(n) {
+  /** A blocking SendMessage to echo, perhaps with a webhook; the answer must be the completed task with its artifact. */
+  async function sendEcho(n, webhook) {
     const text = `hello ${n}`;
-    const { task } = await rpc(paths.echo, "SendMessage", { message: message(text) });
+    const configuration = webhook && { taskPushNotificationConfig: { url: webhook } };
+    const { task } = await rpc(paths.echo, "SendMessage", { message: message(text), configuration });
     expect(task?.status?.state === "TASK_STATE_COMPLETED", `echo: ${task?.status?.state}`);
     expect(task.artifacts?.[0]?.parts?.[0]?.text === `echo: ${text}`, "echo: wrong artifact");
     return task.id;

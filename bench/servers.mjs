@@ -19,7 +19,7 @@ const peer = (store) => ({
   command: (port, state) => [file("peer/server.mjs"), "--port", port, "--store", store, "--state", state],
 });
 
-/** What is measured, in the order of the report's columns; `ceiling` has rows of its own. */
+/** What is measured, in the order of the report's columns; `ceiling` has rows of its own, receivers have none. */
 export const SERVERS = {
   ours: {
     title: "a2a-edge",
@@ -34,6 +34,8 @@ export const SERVERS = {
     title: "raw ceiling",
     command: (port, state) => [file("ceiling/server.mjs"), "--port", port, "--state", state],
   },
+  receiver: { core: "load", command: (port) => [file("receiver.mjs"), "--port", port] },
+  silent: { core: "load", command: (port) => [file("receiver.mjs"), "--port", port, "--silent"] },
 };
 
 export const cores = pickCores();
@@ -49,10 +51,20 @@ export function pinLoad() {
 }
 
 /** Starts the named servers; resolves when all answer, to `{ name: { origin, paths, pid } }`. */
-export async function startServers(names) {
+export function startServers(names, { env } = {}) {
+  return startContenders(Object.fromEntries(names.map((name) => [name, { server: name, env }])));
+}
+
+/**
+ * Starts servers under names of one's own: `{ name: { server, env?, state? } }`. A state directory that is given,
+ * by `createState`, is removed like any other when its server stops.
+ */
+export async function startContenders(contenders) {
   const running = {};
   try {
-    for (const name of names) running[name] = launch(name, await freePort());
+    for (const [name, contender] of Object.entries(contenders)) {
+      running[name] = launch(contender, await freePort());
+    }
     await Promise.all(Object.values(running).map(untilHealthy));
   } catch (error) {
     await stopServers(running);
@@ -61,20 +73,24 @@ export async function startServers(names) {
   return running;
 }
 
+/** A new state directory, on the disk of this checkout. */
+export function createState(name) {
+  mkdirSync(STATE_ROOT, { recursive: true });
+  return mkdtempSync(path.join(STATE_ROOT, `${name}-`));
+}
+
 export async function stopServers(running) {
   await Promise.all(Object.values(running).map(stop));
 }
 
-function launch(name, port) {
-  const { paths, command, env } = SERVERS[name];
-  mkdirSync(STATE_ROOT, { recursive: true });
-  const state = mkdtempSync(path.join(STATE_ROOT, `${name}-`));
+function launch({ server: name, env: extra, state = createState(name) }, port) {
+  const { paths, command, env, core = "server" } = SERVERS[name];
   const argv = [process.execPath, ...command(port, state)];
-  if (cores) argv.unshift("taskset", "-c", String(cores.server));
+  if (cores) argv.unshift("taskset", "-c", String(cores[core]));
   const child = spawn(argv[0], argv.slice(1), {
     cwd: ROOT,
     detached: true, // a process group of its own, so that stopping it takes workerd along
-    env: { ...process.env, ...env?.(port, state) },
+    env: { ...process.env, ...env?.(port, state), ...extra },
     stdio: ["ignore", "ignore", "pipe"],
   });
   alive.add(child.pid);

@@ -19,7 +19,10 @@ export function secretsFile(stateDir: string): string {
 }
 
 /** The secrets of a local server. Of two servers that start at once with the same state, both get the same. */
-export async function ensureSecrets(stateDir: string, env: NodeJS.ProcessEnv): Promise<Secrets> {
+export async function ensureSecrets(
+  stateDir: string,
+  env: { readonly [name: string]: string | undefined },
+): Promise<Secrets> {
   const given = SECRET_NAMES.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]));
   const kept = given.length === SECRET_NAMES.length ? {} : await keep(secretsFile(stateDir), stateDir);
   return { ...kept, ...Object.fromEntries(given) } as Secrets;

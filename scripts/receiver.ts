@@ -3,7 +3,7 @@
 //
 // It is what docs/receivers/receiver.ts is too, with options: not to be copied, but to be watched.
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -11,7 +11,6 @@ import { parseDelivery } from "../src/verify/index.ts";
 import { closeOnSignal, command, Refusal } from "./command.ts";
 import { describeReceipt } from "./receipt.ts";
 import { type Checks, createChecks, type Verdict } from "./receiver-checks.ts";
-import { HOST, requireFreePort } from "./settings.ts";
 
 const USAGE = `Usage: npm run receiver [-- OPTIONS]
 
@@ -25,6 +24,7 @@ const USAGE = `Usage: npm run receiver [-- OPTIONS]
 
 PORT (default 8788) is where it listens; 0 lets the system choose.`;
 
+const HOST = "127.0.0.1";
 const DEFAULT_JWKS = "http://127.0.0.1:8787/.well-known/jwks.json";
 /** More than any task may hold. */
 const MAX_BODY_BYTES = 33_554_432;
@@ -42,10 +42,8 @@ type Options = {
 command(async () => {
   const options = readOptions();
   if (options === undefined) return console.log(USAGE);
-  if (options.port !== 0) await requireFreePort(options.port);
   const server = createServer();
-  await new Promise<void>((settle) => server.listen(options.port, HOST, settle));
-  const url = `http://${HOST}:${(server.address() as AddressInfo).port}`;
+  const url = `http://${HOST}:${await listen(server, options.port)}`;
   const checks = createChecks({ ...options, url });
   const receive = createReceive(options, checks, url);
   server.on("request", (request, response) => {
@@ -60,6 +58,21 @@ command(async () => {
     `Ready on ${url}\n\nTry it, while npm start runs:\n\n${example(options, checks, url)}\n\nStop with Ctrl-C.\n`,
   );
 });
+
+/** Resolves with the port. */
+async function listen(server: Server, port: number): Promise<number> {
+  try {
+    await new Promise<void>((settle, fail) => server.once("error", fail).listen(port, HOST, settle));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Refusal(
+      code === "EADDRINUSE"
+        ? `Port ${port} on ${HOST} is in use. Stop what listens there, or choose another port with PORT.`
+        : `Port ${port} on ${HOST} cannot be used: ${code}.`,
+    );
+  }
+  return (server.address() as AddressInfo).port;
+}
 
 function createReceive({ fail, status, slowMs }: Options, { check }: Checks, url: string) {
   /** Those that were answered well. A real receiver remembers them in its database, with what they did. */

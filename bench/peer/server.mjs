@@ -2,6 +2,9 @@
 //
 //   node server.mjs --port N --store memory|full|normal --state DIR
 //
+// With PUSH_NOTIFICATIONS=true it also sends push notifications, by the SDK's sender from the SDK's memory store of
+// configs, which is the only one it has; the other workloads are spared what looking there costs.
+//
 // The SDK leaves SQLite's pragmas to its user. WAL is the faster journal, so the peer gets it in both
 // SQLite variants; `synchronous` is then set explicitly and read back on the very connection the store
 // uses, because better-sqlite3 is compiled with another default for WAL databases.
@@ -11,7 +14,13 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { AgentCard } from "@a2a-js/sdk";
-import { DefaultRequestHandler, InMemoryTaskStore, ServerCallContext } from "@a2a-js/sdk/server";
+import {
+  DefaultPushNotificationSender,
+  DefaultRequestHandler,
+  InMemoryPushNotificationStore,
+  InMemoryTaskStore,
+  ServerCallContext,
+} from "@a2a-js/sdk/server";
 import { DatabaseTaskStore } from "@a2a-js/sdk/server/database";
 import { jsonRpcHandler } from "@a2a-js/sdk/server/express";
 import SQLite from "better-sqlite3";
@@ -20,6 +29,7 @@ import { Kysely, SqliteDialect } from "kysely";
 import { createAgent, createFinishedTask } from "./agent.mjs";
 
 const SYNCHRONOUS = { full: 2, normal: 1 };
+const pushNotifications = process.env.PUSH_NOTIFICATIONS === "true";
 
 const { values: args } = parseArgs({
   options: { port: { type: "string" }, store: { type: "string" }, state: { type: "string" } },
@@ -72,11 +82,19 @@ const card = AgentCard.fromJSON({
   supportedInterfaces: [
     { url: `http://127.0.0.1:${args.port}/`, protocolBinding: "JSONRPC", protocolVersion: "1.0" },
   ],
-  capabilities: { streaming: true },
+  capabilities: { streaming: true, pushNotifications },
   defaultInputModes: ["text/plain"],
   defaultOutputModes: ["text/plain"],
   skills: [{ id: "echo", name: "echo", description: "Echoes.", tags: [] }],
 });
+
+function createHandler() {
+  const agent = createAgent();
+  if (!pushNotifications) return new DefaultRequestHandler(card, taskStore, agent);
+  const configs = new InMemoryPushNotificationStore();
+  const sender = new DefaultPushNotificationSender(configs);
+  return new DefaultRequestHandler(card, taskStore, agent, undefined, configs, sender);
+}
 
 const app = express();
 app.get("/health", (_request, response) => response.json({ status: "ok" }));
@@ -87,7 +105,7 @@ app.post("/bench/fill", express.json(), async (request, response) => {
 app.use(
   "/",
   jsonRpcHandler({
-    requestHandler: new DefaultRequestHandler(card, taskStore, createAgent()),
+    requestHandler: createHandler(),
     userBuilder: async (request) => createUser(request.headers["x-dev-owner"]),
   }),
 );

@@ -8,10 +8,11 @@ import {
   readMostActive,
   readSums,
 } from "../store/attempt-sums.ts";
-import { Analytics, type Durations, toTime } from "./answers.ts";
 import type { AdminDeps } from "./deps.ts";
 import { integer, invalid, time } from "./fields.ts";
+import { Analytics, type Durations } from "./history-answers.ts";
 import { type AnyRoute, route } from "./routes.ts";
+import { toTime } from "./schemas.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -72,15 +73,13 @@ async function analyse({ db, now }: AdminDeps, query: Query): Promise<Analytics>
       failed: hour.attempts - hour.delivered,
     })),
     codes: codesOf(kinds),
-    failures: failures
-      .slice(0, FAILURES)
-      .map(({ outcome, status, error, attempts, retries }) => ({
-        outcome,
-        status,
-        error,
-        attempts,
-        retries,
-      })),
+    failures: failures.slice(0, FAILURES).map(({ outcome, status, error, attempts, retries }) => ({
+      outcome,
+      status,
+      error,
+      attempts,
+      retries,
+    })),
     mostActive: {
       since: toTime(active.since),
       owners: active.owners.map((owner) => ({ owner: owner.owner, ...toActivity(owner) })),
@@ -100,9 +99,13 @@ function shareOf(part: number, whole: number): number | null {
   return whole === 0 ? null : part / whole;
 }
 
+function meanOf(totalMs: number, count: number): number | null {
+  return count === 0 ? null : Math.round(totalMs / count);
+}
+
 function toActivity({ attempts, delivered, retries, durationMs }: Activity) {
   const successShare = shareOf(delivered, attempts);
-  return { attempts, delivered, retries, successShare, meanMs: shareOf(durationMs, attempts) };
+  return { attempts, delivered, retries, successShare, meanMs: meanOf(durationMs, attempts) };
 }
 
 /** `2xx` to `5xx`, and the reasons why there was no answer. */
@@ -123,14 +126,14 @@ function durationsOf(kinds: readonly KindSum[]): Durations {
   );
   const total = kinds.reduce((sum, { durationMs }) => sum + durationMs, 0);
   return {
-    mean: shareOf(total, countOf(kinds)),
+    mean: meanOf(total, countOf(kinds)),
     p50: percentile(buckets, 0.5),
     p95: percentile(buckets, 0.95),
     p99: percentile(buckets, 0.99),
   };
 }
 
-/** The duration (ms) that the share `p` does not exceed, if durations are spread evenly within each class. */
+/** The duration (whole ms) that the share `p` does not exceed, if durations are spread evenly within each class. */
 export function percentile(buckets: readonly number[], p: number): number | null {
   const total = buckets.reduce((sum, count) => sum + count, 0);
   if (total === 0) return null;
@@ -138,7 +141,7 @@ export function percentile(buckets: readonly number[], p: number): number | null
   for (const [i, count] of buckets.entries()) {
     const [lower, upper] = [DURATION_BOUNDS_MS[i - 1] ?? 0, DURATION_BOUNDS_MS[i] ?? 0];
     if (count > 0 && below + count >= p * total) {
-      return lower + (upper - lower) * ((p * total - below) / count);
+      return Math.round(lower + (upper - lower) * ((p * total - below) / count));
     }
     below += count;
   }

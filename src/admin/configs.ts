@@ -18,13 +18,12 @@ import {
   PushConfigStatus,
   Replay,
   RotatedSecret,
-  toTime,
-  toTimeOrNull,
-} from "./answers.ts";
+} from "./config-answers.ts";
 import { type AdminDeps, type HomeOperator, notFound, reach } from "./deps.ts";
 import { choice, type Field, integer, invalid, required, text, time } from "./fields.ts";
 import { pageFields, readPage } from "./pages.ts";
 import { type AnyRoute, route } from "./routes.ts";
+import { toTime, toTimeOrNull } from "./schemas.ts";
 
 const ONE = "/admin/v1/configs/{home}/{task}/{config}";
 

@@ -12,11 +12,12 @@ import {
   markDeadLetters,
   searchDeadLetters,
 } from "../store/dead-letters.ts";
-import { type DeadLetter, DeadLetterList, DeadLetterWithBody, ERROR_CLASSES, toTime } from "./answers.ts";
 import { type AdminDeps, notFound, reach } from "./deps.ts";
 import { choice, integer, invalid, text, time } from "./fields.ts";
+import { type DeadLetter, DeadLetterList, DeadLetterWithBody } from "./history-answers.ts";
 import { pageFields, readPage } from "./pages.ts";
 import { type AnyRoute, route } from "./routes.ts";
+import { ERROR_CLASSES, toTime } from "./schemas.ts";
 
 const ONE = "/admin/v1/dead-letters/{id}";
 
@@ -115,7 +116,7 @@ async function retry(
   const { task, config, seq, sequence } = letter;
   const home = deps.homeAt(letter.home);
   const { gone } = orThrow(await reach(() => home.retryDead([{ task, config, seq, sequence }])));
-  if (gone > 0) {
+  if (gone.length > 0) {
     const message = "This notification cannot be retried: its config or its task exists no more.";
     throw new A2AError("UNSUPPORTED_OPERATION", { message });
   }

@@ -2,12 +2,13 @@
 
 import { type AttemptRow, attemptsOf, searchAttempts } from "../store/attempts.ts";
 import { findDeadLetter } from "../store/dead-letters.ts";
-import { type Delivery, DeliveryList, ERROR_CLASSES, Notification, OUTCOMES, toTime } from "./answers.ts";
 import { checkConfig, toDeadLetter } from "./dead-letters.ts";
 import { notFound } from "./deps.ts";
 import { choice, integer, text, time } from "./fields.ts";
+import { type Delivery, DeliveryList, Notification } from "./history-answers.ts";
 import { pageFields, readPage } from "./pages.ts";
 import { type AnyRoute, route } from "./routes.ts";
+import { ERROR_CLASSES, OUTCOMES, toTime } from "./schemas.ts";
 
 export const deliveryRoutes: readonly AnyRoute[] = [
   route({

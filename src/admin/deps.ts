@@ -12,16 +12,16 @@ import type { DeadLetter } from "../store/dead-letters.ts";
 
 type ConfigOfTask = { task: string; config: string };
 
+type DeadQuery = ConfigOfTask & { seq: number; sequence: number };
+
 /** A home as operators see it. Plain data in and out, as it goes over RPC. */
 export type HomeOperator = {
   /** Those of the letters that the home still keeps. */
   deadLetters(ids: string[]): Promise<DeadLetter[]>;
   /** They are in D1 now. */
   deadFiled(ids: string[]): Promise<void>;
-  /** Gives dead notifications another life; `gone` counts those whose config or task exists no more. */
-  retryDead(
-    letters: (ConfigOfTask & { seq: number; sequence: number })[],
-  ): Promise<Result<{ accepted: number; gone: number }, Failure>>;
+  /** Gives dead notifications another life; `gone` are those whose config or task exists no more. */
+  retryDead(letters: DeadQuery[]): Promise<Result<{ accepted: number; gone: DeadQuery[] }, Failure>>;
   /** Sends again what was committed between two times (ms, both inclusive). */
   replay(
     query: ConfigOfTask & { from: number; to: number },

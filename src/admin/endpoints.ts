@@ -7,18 +7,12 @@ import {
   searchConfigs,
   searchEndpoints,
 } from "../store/push-configs.ts";
-import {
-  ChallengeOutcome,
-  type Endpoint,
-  EndpointList,
-  EndpointStatus,
-  toTime,
-  toTimeOrNull,
-} from "./answers.ts";
+import { ChallengeOutcome, type Endpoint, EndpointList, EndpointStatus } from "./config-answers.ts";
 import { type AdminDeps, notFound, reach } from "./deps.ts";
 import { invalid, text } from "./fields.ts";
 import { pageFields, readPage } from "./pages.ts";
 import { type AnyRoute, route } from "./routes.ts";
+import { toTime, toTimeOrNull } from "./schemas.ts";
 
 const ONE = "/admin/v1/endpoints/{owner}/{origin}";
 

@@ -22,13 +22,11 @@ export async function driveRetryJob(deps: WorkDeps, id: string): Promise<void> {
   const { rows, next } = await readChunk(deps.db, job, CHUNK);
   const groups = Map.groupBy(rows, ({ home, task, config }) => JSON.stringify([home, task, config]));
   const results = await Promise.all([...groups.values()].map((letters) => retryGroup(deps, letters)));
-  const sum = (count: (result: GroupResult) => number) =>
-    results.reduce((total, result) => total + count(result), 0);
+  const retried = results.flatMap(({ accepted }) => accepted);
   const advanced = await advanceRetryJob(deps.db, job, {
-    letters: results.flatMap(({ accepted, letters }) => (accepted > 0 ? letters : [])),
-    retried: sum(({ accepted }) => accepted),
-    gone: sum(({ gone }) => gone),
-    failed: sum(({ failed }) => failed),
+    retried,
+    gone: results.reduce((sum, { gone }) => sum + gone, 0),
+    failed: results.reduce((sum, { failed }) => sum + failed, 0),
     next,
     now: deps.now(),
   });
@@ -49,22 +47,24 @@ export async function wakeJob(deps: Pick<WorkDeps, "wakeJob">, id: string): Prom
   }
 }
 
-type GroupResult = { letters: ListedLetter[]; accepted: number; gone: number; failed: number };
+type GroupResult = { accepted: ListedLetter[]; gone: number; failed: number };
 
 /** Retries the letters of one config, in the order of their events. */
 async function retryGroup({ homeAt }: WorkDeps, letters: ListedLetter[]): Promise<GroupResult> {
-  const none = { letters, accepted: 0, gone: 0, failed: 0 };
   const [first] = letters;
-  if (!first) return none;
+  if (!first) return { accepted: [], gone: 0, failed: 0 };
   const asked = letters
     .map(({ task, config, seq, sequence }) => ({ task, config, seq, sequence }))
     .toSorted((a, b) => a.seq - b.seq);
   try {
     const answer = await homeAt(first.home).retryDead(asked);
-    if (answer.ok) return { ...none, ...answer.value };
+    if (answer.ok) {
+      const gone = new Set(answer.value.gone.map(({ seq }) => seq));
+      return { accepted: letters.filter(({ seq }) => !gone.has(seq)), gone: gone.size, failed: 0 };
+    }
     log("warn", "a home refused to retry dead letters", { home: first.home, failure: answer.error });
   } catch (error) {
     log("warn", "a home could not be asked to retry dead letters", { home: first.home, error });
   }
-  return { ...none, failed: letters.length };
+  return { accepted: [], gone: 0, failed: letters.length };
 }

@@ -2,9 +2,9 @@
 
 import * as z from "zod/mini";
 import packageJson from "../../package.json";
-import { ErrorAnswer, OpenApi, schemas } from "./answers.ts";
 import type { Field, Fields } from "./fields.ts";
 import { type AnyRoute, route } from "./routes.ts";
+import { ErrorAnswer, OpenApi, schemas } from "./schemas.ts";
 
 type Json = Record<string, unknown>;
 
@@ -13,6 +13,8 @@ const errors: Readonly<Record<string, string>> = {
   400: "The request is wrong, or not possible in this state.",
   401: "The operator's key is missing or wrong.",
   404: "There is no such thing.",
+  413: "The body is too large.",
+  500: "A bug. The server's log has more under the request's id.",
   503: "What holds the answer cannot be reached now.",
 };
 

@@ -7,9 +7,10 @@ import { trimAttempts } from "../store/attempts.ts";
 import { trimDeadLetters } from "../store/dead-letters.ts";
 import { trimRetryJobs } from "../store/retry-jobs.ts";
 import { readStock } from "../store/stock.ts";
-import { Retention, Trimmed, toTime, toTimeOrNull } from "./answers.ts";
 import type { WorkDeps } from "./deps.ts";
+import { Retention, Trimmed } from "./history-answers.ts";
 import { type AnyRoute, route } from "./routes.ts";
+import { toTime, toTimeOrNull } from "./schemas.ts";
 
 const DAY_MS = 86_400_000;
 /** Rows of each table that one call deletes. */

@@ -10,12 +10,13 @@ import {
   type RetryJob as RetryJobRow,
   type RetryJobState,
 } from "../store/retry-jobs.ts";
-import { RetryJob, RetryJobList, toTime } from "./answers.ts";
 import { checkConfig, letterFields } from "./dead-letters.ts";
 import { type AdminDeps, notFound } from "./deps.ts";
+import { RetryJob, RetryJobList } from "./history-answers.ts";
 import { wakeJob } from "./job-driver.ts";
 import { pageFields, readPage } from "./pages.ts";
 import { type AnyRoute, route } from "./routes.ts";
+import { toTime } from "./schemas.ts";
 
 const ONE = "/admin/v1/retry-jobs/{id}";
 

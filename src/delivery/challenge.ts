@@ -29,8 +29,10 @@ export type ChallengeOptions = {
 
 const DAY_MS = 86_400_000;
 const VALID_MS = 30 * DAY_MS;
-/** An origin that failed is not asked again by itself for so long. */
+/** An origin that failed is not asked again by itself for so long … */
 const REST_MS = DAY_MS;
+/** … and for so long not either because a config names it: callers must not make us knock at anybody's door. */
+const REFUSED_MS = 60_000;
 
 export class Challenge {
   readonly #options: ChallengeOptions;
@@ -46,10 +48,17 @@ export class Challenge {
     return validatedUntil !== undefined && validatedUntil > this.#options.now() ? validatedUntil : undefined;
   }
 
-  /** Asks the origin now, at one of its URLs. A success that is remembered answers, unless a fresh one is wanted. */
+  /**
+   * Asks the origin now, at one of its URLs. A success that is remembered answers, and so does a failure of the last
+   * minute, unless a fresh answer is wanted.
+   */
   async ask(url: string, fresh = false): Promise<ChallengeResult> {
     const validatedUntil = this.validatedUntil();
     if (validatedUntil !== undefined && !fresh) return ok({ validatedUntil });
+    const { challenge } = this.#options.state();
+    if (challenge && !fresh && this.#isWithin(challenge.failedAt, REFUSED_MS)) {
+      return err({ error: challenge.error });
+    }
     if (URL.parse(url)?.origin !== this.#options.origin)
       return err({ error: "the URL is of another origin" });
     this.#running ??= this.#run(url).finally(() => {
@@ -60,11 +69,15 @@ export class Challenge {
 
   /** A notification was delivered: the moment to ask, if the origin has to be asked. Never throws. */
   async delivered(url: string): Promise<void> {
-    const { mode, state, now } = this.#options;
+    const { mode, state } = this.#options;
     if (mode === "off" || this.#running || this.validatedUntil() !== undefined) return;
     const { challenge } = state();
-    if (challenge && Math.abs(now() - challenge.failedAt) < REST_MS) return;
+    if (challenge && this.#isWithin(challenge.failedAt, REST_MS)) return;
     await this.ask(url);
+  }
+
+  #isWithin(at: number, ms: number): boolean {
+    return Math.abs(this.#options.now() - at) < ms;
   }
 
   async #run(url: string): Promise<ChallengeResult> {

@@ -24,6 +24,9 @@ const COUNTED = 6;
 const WORTH = AHEAD / 2;
 /** Homes that want to send to the same scarce target are asked again as often as this. */
 const RIVALS_MS = 250;
+/** Settlements wait so long for others, and so many go at once. */
+const GATHER_MS = 20;
+const ENOUGH = 12;
 /** Nothing is claimed beyond bodies of so many characters in all: an object has 128 MB, and the code needs some. */
 const MAX_WAITING_CHARS = 8_000_000;
 /** While an operator has paused the origin, homes ask again after this time: in case they do not hear of its end. */
@@ -96,9 +99,14 @@ export class Correspondence {
     }
   }
 
-  /** Keeps a settlement for the next exchange with its home, at `at` (ms) at the latest. */
-  settle(home: string, settlement: Settlement, at: number): void {
-    this.#get(home).settle(settlement, at);
+  /**
+   * Keeps a settlement for the next exchange with its home, at `at` (ms) or as soon as may be. With `others` to come
+   * it waits for them a little: each exchange is a commit in the home.
+   */
+  settle(home: string, settlement: Settlement, at: number, others = false): void {
+    const correspondent = this.#get(home);
+    const waits = others && correspondent.gathered < ENOUGH - 1;
+    correspondent.settle(settlement, waits ? at + GATHER_MS : at);
   }
 
   /** Adds one to a counter that the next exchange hands over. */

@@ -36,6 +36,11 @@ export class Correspondent {
     this.#settleAt = Math.min(this.#settleAt, at);
   }
 
+  /** How many settlements wait for the next exchange. */
+  get gathered(): number {
+    return this.#settled.length;
+  }
+
   /** When (ms) an exchange is due: what has been settled wants to be told, or `hungry`: there is room for claims. */
   exchangeAt(hungry: boolean): number {
     if (this.talking) return Number.POSITIVE_INFINITY;

@@ -79,10 +79,9 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
       ownHosts: config.publicUrl === "" ? [] : [new URL(config.publicUrl).hostname],
     };
     // Not shared between objects: what one of them waits for, another must not.
-    const fetch: typeof globalThis.fetch = (input, init) => globalThis.fetch(input, init);
-    const resolve = createResolver({ dohUrl: config.dohUrl, fetch, now });
-    const outbound = createOutbound({ policy, resolve, fetch, now });
-    const tokenOutbound = createOutbound({ policy, resolve, fetch, now, keepBytes: 16_384 });
+    const resolve = createResolver({ dohUrl: config.dohUrl, now });
+    const outbound = createOutbound({ policy, resolve, now });
+    const tokenOutbound = createOutbound({ policy, resolve, now, keepBytes: 16_384 });
     const count = (key: string) => this.#pump.count(key);
 
     this.#targets = new Targets({

@@ -102,6 +102,13 @@ export class FairQueue {
     return this.#targets.get(target)?.get(home)?.length ?? 0;
   }
 
+  /** Claims of a home. */
+  sizeOf(home: string): number {
+    let size = 0;
+    for (const claims of this.of(home)) size += claims.length;
+    return size;
+  }
+
   /** A home's claims, by target. */
   *of(home: string): Iterable<readonly Waiting[]> {
     for (const homes of this.#targets.values()) {

@@ -216,7 +216,7 @@ export class Pump {
     }
     this.#sending.delete(sending);
     if (targets.settle(claim.target, settlement, admittedAt, now())) this.#homes.ringAll();
-    this.#homes.settle(home, settlement, now());
+    this.#homes.settle(home, settlement, now(), this.#queue.sizeOf(home) >= SLOTS);
     this.advance();
   }
 

@@ -134,9 +134,8 @@ export function readChunk(db: D1Database, job: RetryJob, limit: number): Promise
 }
 
 export type Progress = {
-  /** The letters that their homes have taken back, and how many those are by their homes' count. */
-  letters: readonly LetterVersion[];
-  retried: number;
+  /** The letters that their homes have taken back. */
+  retried: readonly LetterVersion[];
   gone: number;
   failed: number;
   /** Where the next chunk begins; undefined: there is none, the job is done. */
@@ -148,12 +147,12 @@ export type Progress = {
 export async function advanceRetryJob(
   db: D1Database,
   job: RetryJob,
-  { letters, retried, gone, failed, next, now }: Progress,
+  { retried, gone, failed, next, now }: Progress,
 ): Promise<boolean> {
   const [cursorAt = job.cursorAt, cursorId = job.cursorId] = next ?? [];
   const [, advanced] = await db.batch([
     // Also when the chunk is not ours any more: that they were taken back is true.
-    markStatement(db, letters, { from: ["dead"], to: "retrying", now }),
+    markStatement(db, retried, { from: ["dead"], to: "retrying", now }),
     db
       .prepare(
         `UPDATE retry_jobs SET cursor_at = ?3, cursor_id = ?4, retried = retried + ?5, gone = gone + ?6,
@@ -166,7 +165,7 @@ export async function advanceRetryJob(
         job.step,
         cursorAt,
         cursorId,
-        retried,
+        retried.length,
         gone,
         failed,
         now,

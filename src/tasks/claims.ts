@@ -49,9 +49,10 @@ export class Claims {
 
   /** The notifications that a claim is made of, by its key; none: it is of the past. */
   members(key: string): Member[] {
-    const [kind, first = "", second = ""] = key.split("/");
-    if (kind === "batch") return this.#frozen(first);
-    const lane = this.#options.lanes.get(first, second);
+    if (key.startsWith("batch/")) return this.#frozen(key.slice("batch/".length));
+    // An id that a client chose may hold a slash; the name of a lane does not.
+    const cut = key.lastIndexOf("/");
+    const lane = this.#options.lanes.get(key.slice("lane/".length, cut), key.slice(cut + 1));
     return lane?.pending ? [{ lane, notifications: [headOf(lane)] }] : [];
   }
 

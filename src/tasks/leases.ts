@@ -5,18 +5,19 @@
 // due when is remembered by target, so that ten thousand URLs of one origin cost no query each time it comes.
 
 import type { Allowance } from "../delivery/exchange.ts";
-import type { LaneKey, Lanes, Target } from "./lanes.ts";
+import type { Lanes, Target } from "./lanes.ts";
 
 /** A doorbell that was not answered by then is rung again. */
 export const RING_AGAIN_MS = 5_000;
 
-type Lease = { until: number; key: string };
+type Lease = { until: number; key: string; target: string };
+
+/** A lane, wherever it is known from. */
+type Claimable = Target & { lane: string };
 
 type TargetTalk = Target & {
   /** Until when it waits: its breaker is open, its bucket empty, or somebody has paused it. */
   holdUntil: number;
-  /** By lane. */
-  leases: Map<string, Lease>;
   /** When its first lane may be claimed (ms); undefined: to be looked up. */
   earliest: number | undefined;
 };
@@ -25,6 +26,8 @@ type Talk = {
   /** When it was rung, or said that it comes back; undefined: it is not expected. */
   expectedSince: number | undefined;
   targets: Map<string, TargetTalk>;
+  /** What it has claimed, by lane. */
+  leases: Map<string, Lease>;
 };
 
 export class Leases {
@@ -71,39 +74,45 @@ export class Leases {
     if (talk) talk.expectedSince = now;
   }
 
-  take(lane: LaneKey, key: string, now: number): void {
-    const target = this.#targetTalk(lane);
-    target.leases.set(lane.lane, { until: now + this.#leaseMs, key });
-    target.earliest = undefined;
+  take(lane: Claimable, key: string, now: number): void {
+    const { leases } = this.#talk(lane.endpoint);
+    leases.set(lane.lane, { until: now + this.#leaseMs, key, target: lane.target });
+    this.watch(lane);
   }
 
-  isTaken(lane: LaneKey, now: number): boolean {
-    const lease = this.#known().get(lane.endpoint)?.targets.get(lane.target)?.leases.get(lane.lane);
+  isTaken(lane: Claimable, now: number): boolean {
+    const lease = this.#known().get(lane.endpoint)?.leases.get(lane.lane);
     return lease !== undefined && lease.until > now;
   }
 
   /** Claims that their endpoint still has in hand are not due to anybody else. */
   renew(endpoint: string, keys: ReadonlySet<string>, now: number): void {
-    if (keys.size === 0) return;
-    for (const target of this.#known().get(endpoint)?.targets.values() ?? []) {
-      for (const lease of target.leases.values()) {
-        if (!keys.has(lease.key)) continue;
-        lease.until = now + this.#leaseMs;
-        target.earliest = undefined;
-      }
+    for (const [lane, { target, key }] of this.#leasesOf(endpoint, keys)) {
+      this.take({ lane, endpoint, target }, key, now);
     }
   }
 
-  release(lane: LaneKey): void {
-    const target = this.#known().get(lane.endpoint)?.targets.get(lane.target);
-    if (!target) return;
-    target.leases.delete(lane.lane);
-    target.earliest = undefined;
+  /** Releases what was claimed under these keys. */
+  settled(endpoint: string, keys: ReadonlySet<string>): void {
+    for (const [lane, { target }] of this.#leasesOf(endpoint, keys)) {
+      this.release({ lane, endpoint, target });
+    }
+  }
+
+  release(lane: Claimable): void {
+    this.#known().get(lane.endpoint)?.leases.delete(lane.lane);
+    this.watch(lane);
+  }
+
+  #leasesOf(endpoint: string, keys: ReadonlySet<string>): [lane: string, Lease][] {
+    const talk = keys.size === 0 ? undefined : this.#known().get(endpoint);
+    return talk ? [...talk.leases].filter(([, lease]) => keys.has(lease.key)) : [];
   }
 
   /** How many lanes of a target are claimed. */
   taken({ endpoint, target }: Target): number {
-    return this.#known().get(endpoint)?.targets.get(target)?.leases.size ?? 0;
+    const talk = this.#known().get(endpoint);
+    return talk ? [...talk.leases.values()].filter((lease) => lease.target === target).length : 0;
   }
 
   /** Whether the endpoint is to be rung for what is due at this target; remembers that it was. */
@@ -162,14 +171,14 @@ export class Leases {
   /** When the first lane of a target may be claimed; a target without any is forgotten. */
   #earliest(talk: Talk, target: TargetTalk, now: number): number | undefined {
     if (target.earliest !== undefined) return target.earliest;
-    for (const [lane, lease] of target.leases) if (lease.until <= now) target.leases.delete(lane);
-    const times = this.#lanes.dueTimes(target, target.leases.size + 1);
+    for (const [lane, lease] of talk.leases) if (lease.until <= now) talk.leases.delete(lane);
+    const times = this.#lanes.dueTimes(target, this.taken(target) + 1);
     if (times.length === 0) {
       talk.targets.delete(target.target);
       return undefined;
     }
     target.earliest = Math.min(
-      ...times.map(({ lane, due }) => Math.max(due, target.leases.get(lane)?.until ?? 0)),
+      ...times.map(({ lane, due }) => Math.max(due, talk.leases.get(lane)?.until ?? 0)),
     );
     return target.earliest;
   }
@@ -178,7 +187,7 @@ export class Leases {
     const { targets } = this.#talk(endpoint);
     let known = targets.get(target);
     if (!known) {
-      known = { endpoint, target, holdUntil: 0, leases: new Map(), earliest: undefined };
+      known = { endpoint, target, holdUntil: 0, earliest: undefined };
       targets.set(target, known);
     }
     return known;
@@ -188,7 +197,7 @@ export class Leases {
     const talks = this.#known();
     let talk = talks.get(endpoint);
     if (!talk) {
-      talk = { expectedSince: undefined, targets: new Map() };
+      talk = { expectedSince: undefined, targets: new Map(), leases: new Map() };
       talks.set(endpoint, talk);
     }
     return talk;

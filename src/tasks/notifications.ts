@@ -3,7 +3,7 @@
 // The journal's row is the outbox, so an event costs nothing here until a lane that was idle gets it: then one row
 // says so. Endpoints are rung through a queue, never from within a request, and come back by `exchange`.
 
-import type { Doorbell, ExchangeAnswer, ExchangeRequest, Settlement } from "../delivery/exchange.ts";
+import type { Doorbell, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
 import { log } from "../telemetry/log.ts";
 import { Claims } from "./claims.ts";
 import type { Lane, Target } from "./lanes.ts";
@@ -119,19 +119,15 @@ export class Notifications {
     const { endpoint, settled, want, allowances, busy, counters, validatedUntil } = request;
     this.#leases.heard(endpoint, allowances, at);
     this.#leases.renew(endpoint, new Set(busy), at);
+    this.#leases.settled(endpoint, new Set(settled.map(({ key }) => key)));
     const writes = settled.some((settlement) => settlement.outcome !== "released");
     if (writes || Object.keys(counters).length > 0 || validatedUntil !== undefined) {
       store.write(() => {
-        for (const settlement of settled) {
-          this.#release(settlement);
-          this.settling.settle(settlement, at);
-        }
+        for (const settlement of settled) this.settling.settle(settlement, at);
         if (Object.keys(counters).length > 0) store.outbox.add([{ kind: "counters", counters }]);
         if (validatedUntil !== undefined) store.configs.saveValidated(endpoint, validatedUntil);
       });
       this.#options.settled();
-    } else {
-      for (const settlement of settled) this.#release(settlement);
     }
     const answer = this.#claim(request, want, at);
     // It knows of the rest, so nobody has to ring for it.
@@ -139,10 +135,6 @@ export class Notifications {
     const wakeAt = this.#leases.wakeOf(endpoint, at);
     if (wakeAt !== undefined) store.due.ring(wakeAt);
     return answer;
-  }
-
-  #release({ key }: Settlement): void {
-    for (const { lane } of this.claims.members(key)) this.#leases.release(lane);
   }
 
   #claim({ endpoint, allowances, busy }: ExchangeRequest, want: number, now: number): ExchangeAnswer {
@@ -168,7 +160,8 @@ export class Notifications {
         const claimed = lane && this.#take(lane, target, busyKeys, now);
         if (!claimed) continue;
         allowed--;
-        bytes += claimed.body.length;
+        // A UTF-16 unit takes at most three bytes of UTF-8.
+        bytes += 3 * claimed.body.length;
         answer.claims.push(claimed);
       }
       // A batch takes many lanes along, so there may be others behind those that were read.

@@ -30,8 +30,12 @@ type Row = {
   deleting: number;
 };
 
+/** Configs that are kept in memory: each is read several times for every notification. */
+const REMEMBERED = 1_000;
+
 export class PushConfigs {
   readonly #sql: SqlStorage;
+  readonly #remembered = new Map<string, PushConfig>();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -43,8 +47,20 @@ export class PushConfigs {
   }
 
   get(task: string, id: string): PushConfig | undefined {
+    const key = `${task}/${id}`;
+    const remembered = this.#remembered.get(key);
+    if (remembered) return remembered;
     const [row] = this.#sql.exec<Row>("SELECT * FROM configs WHERE task = ? AND id = ?", task, id).toArray();
-    return row && toConfig(row);
+    if (!row) return undefined;
+    const config = toConfig(row);
+    if (this.#remembered.size >= REMEMBERED) this.forget();
+    this.#remembered.set(key, config);
+    return config;
+  }
+
+  /** Forgets what is in memory: after a transaction that was rolled back. */
+  forget(): void {
+    this.#remembered.clear();
   }
 
   /** All of a task, by id, those that are being deleted among them. */
@@ -56,6 +72,7 @@ export class PushConfigs {
   }
 
   save(config: PushConfig): void {
+    this.#remembered.delete(`${config.task}/${config.id}`);
     this.#sql.exec(
       "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       config.task,
@@ -77,14 +94,17 @@ export class PushConfigs {
 
   /** Hides a config whose last send may still be under way. */
   markDeleting(task: string, id: string): void {
+    this.#remembered.delete(`${task}/${id}`);
     this.#sql.exec("UPDATE configs SET deleting = 1 WHERE task = ? AND id = ?", task, id);
   }
 
   delete(task: string, id: string): void {
+    this.#remembered.delete(`${task}/${id}`);
     this.#sql.exec("DELETE FROM configs WHERE task = ? AND id = ?", task, id);
   }
 
   deleteTask(task: string): void {
+    this.forget();
     this.#sql.exec("DELETE FROM configs WHERE task = ?", task);
   }
 

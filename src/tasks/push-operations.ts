@@ -82,7 +82,9 @@ export class PushOperations {
       const [first] = group;
       const config = first && this.#find(first);
       const main = config && store.lanes.get(config.task, config.lane);
-      const isKept = ({ task, seq }: DeadQuery) => main && store.journal.entry(task, seq) !== undefined;
+      // A config that was deleted and set again under the same id never had them.
+      const isKept = ({ task, seq }: DeadQuery) =>
+        main && seq > main.start && store.journal.entry(task, seq) !== undefined;
       const kept = group.filter(isKept);
       gone.push(...group.filter((letter) => !isKept(letter)));
       if (!main) continue;

@@ -102,6 +102,7 @@ export class Store {
       return this.commits.write(write);
     } catch (error) {
       this.records.forgetCounts();
+      this.configs.forget();
       throw error;
     }
   }

@@ -80,7 +80,7 @@ function recorded<T extends object>(methods: T, asked: Asked[]): T {
 const quietHome: HomeOperator = {
   deadLetters: async () => [],
   deadFiled: async () => {},
-  retryDead: async (letters) => ok({ accepted: letters.length, gone: 0 }),
+  retryDead: async (letters) => ok({ accepted: letters.length, gone: [] }),
   replay: async () => ok({ notifications: 3 }),
   setDelivery: async ({ state }) => ok({ ...health, state }),
   deliveryHealth: async () => ok(health),

@@ -68,13 +68,14 @@ describe("whatever happens", () => {
     for (let step = 0; step < 3_000; step++) {
       const [target, home] = ["abc"[random(3)] ?? "", "xyz"[random(3)] ?? ""];
       const key = `${target}${home}${step}`;
-      if (random(3) > 0) {
+      const chance = random(60);
+      if (chance < 40) {
         queue.add({ home, claim: aClaim({ key, target, body: key }) });
         held.push(key);
-      } else if (random(20) === 0) {
+      } else if (chance === 40) {
         queue.removeTarget(target);
         held = held.filter((one) => !one.startsWith(target));
-      } else if (random(20) === 0) {
+      } else if (chance === 41) {
         queue.remove((waiting) => waiting.home === home);
         held = held.filter((one) => one[1] !== home);
       } else {

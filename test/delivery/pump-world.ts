@@ -15,8 +15,10 @@ import { type Grant, Share } from "../../src/delivery/share.ts";
 import { Targets } from "../../src/delivery/targets.ts";
 import { aClaim } from "./claims.ts";
 
+export type Time = { readonly now: number; sleep(ms: number): Promise<void> };
+
 /** Time that passes only when everybody waits. */
-export class Clock {
+export class Clock implements Time {
   now = 1_000_000;
   #timers: { at: number; ring: () => void }[] = [];
 
@@ -72,14 +74,14 @@ export class FakeHome implements DeliveryHome {
   latencyMs = 1;
   fault: (request: ExchangeRequest) => Fault = () => undefined;
   retryMs = 1_000;
-  readonly #clock: Clock;
+  readonly #clock: Time;
   readonly #lanes = new Map<string, Lane>();
   #holds: readonly Allowance[] = [];
   #rungAt = Number.NEGATIVE_INFINITY;
   exchanging = 0;
   mostExchanging = 0;
 
-  constructor(id: string, clock: Clock) {
+  constructor(id: string, clock: Time) {
     this.id = id;
     this.#clock = clock;
   }

@@ -13,8 +13,25 @@ const PLACEHOLDER = 'database_id = "00000000-0000-0000-0000-000000000000"';
 const REAL = 'database_id = "6f1c9c1e-2b5b-4e0a-9a52-0a8f6a3f9d10"';
 
 let requests: string[] = [];
+/** What the account looks like: nothing may be done in it, or the database may be used and the Worker is so far. */
+let account: "closed" | { secrets: string[] | "no Worker" } = "closed";
 const api = createServer((request, response) => {
   requests.push(`${request.method} ${request.url}`);
+  const answer = (status: number, result: unknown, errors: object[] = []) => {
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify({ success: status < 400, errors, messages: [], result }));
+  };
+  if (account !== "closed" && request.url?.endsWith("/query")) {
+    return answer(200, [{ success: true, results: [], meta: {} }]);
+  }
+  if (account !== "closed" && request.url?.endsWith("/secrets")) {
+    return account.secrets === "no Worker"
+      ? answer(404, null, [{ code: 10_007, message: "workers.api.error.script_not_found" }])
+      : answer(
+          200,
+          account.secrets.map((name) => ({ name, type: "secret_text" })),
+        );
+  }
   response.writeHead(403, { "content-type": "application/json" });
   response.end(
     JSON.stringify({ success: false, errors: [{ code: 10_000, message: "Authentication error" }] }),
@@ -31,6 +48,7 @@ afterAll(() => new Promise((settle) => api.close(settle)));
 
 beforeEach(async () => {
   requests = [];
+  account = "closed";
   folder = await createStateDir();
 });
 
@@ -99,4 +117,42 @@ test("the database is migrated before the Worker is deployed, which does not hap
   expect(requests.join("\n")).not.toMatch(/\/workers\/scripts/);
   expect(output).toContain("wrangler d1 failed with exit code 1.");
   expect(code).toBe(1);
+});
+
+test.each([
+  ["a Worker without secrets", [], "ENCRYPTION_KEYS, SIGNING_KEYS, ADMIN_KEY"],
+  ["a Worker without some", ["ADMIN_KEY", "ENCRYPTION_KEYS"], "SIGNING_KEYS"],
+  ["no Worker yet", "no Worker", "ENCRYPTION_KEYS, SIGNING_KEYS, ADMIN_KEY"],
+] as const)("%s is told which are missing, and is not deployed", async (_, secrets, missing) => {
+  account = { secrets: secrets === "no Worker" ? secrets : [...secrets] };
+  const { code, output } = await deploy(good);
+  expect(output).toContain(`${missing} must be set first: run \`npm run secrets\` and what it says.`);
+  expect(code).toBe(1);
+  expect(
+    requests.filter(
+      (request) => !/ \/accounts\/\w+\/(d1\/|workers\/scripts\/[\w-]+\/secrets$)/.test(request),
+    ),
+  ).toEqual([]);
+});
+
+test("a Worker that has its secrets is deployed", async () => {
+  account = { secrets: ["ADMIN_KEY", "ENCRYPTION_KEYS", "SIGNING_KEYS"] };
+  const { code, output } = await deploy(good);
+  // The account allows no more than that, so it ends there.
+  expect(requests.join("\n")).toMatch(/\/workers\/services\/a2a-edge-production/);
+  expect(output).toContain("wrangler deploy failed with exit code 1.");
+  expect(code).toBe(1);
+});
+
+test("a secret among the vars is refused before anything is sent", async () => {
+  const { code, output } = await deploy((toml) =>
+    good(toml).replace(
+      "[env.production.vars]",
+      '[env.production.vars]\nADMIN_KEY = "0123456789abcdef0123456789abcdef"',
+    ),
+  );
+  expect(output).toMatch(/^\[env\.production\] ADMIN_KEY is a secret: take it out of the vars/m);
+  expect(output).not.toContain("0123456789abcdef0123456789abcdef");
+  expect(code).toBe(1);
+  expect(requests).toEqual([]);
 });

@@ -279,7 +279,9 @@ describe("a header of ours", () => {
     ..."Authorization A2A-Version a2a-notification-token X-A2A-Signature webhook-id Webhook-Signature".split(
       " ",
     ),
-    ..."traceparent tracestate User-Agent Host Content-Type content-length Content-Encoding Accept-Encoding".split(" "),
+    ..."traceparent tracestate User-Agent Host Content-Type content-length Content-Encoding Accept-Encoding".split(
+      " ",
+    ),
     ..."Connection Keep-Alive Proxy-Authorization proxy-connection TE Trailer Transfer-Encoding Upgrade".split(
       " ",
     ),

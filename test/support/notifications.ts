@@ -195,7 +195,12 @@ export class Stage {
     this.shipping = shipping;
     this.notifications = notifications;
     this.commands = commands;
-    this.operations = new PushOperations({ ...shared, notifications, commands, changed: () => shipping.soon() });
+    this.operations = new PushOperations({
+      ...shared,
+      notifications,
+      commands,
+      changed: () => shipping.soon(),
+    });
     this.#clock = new Clock({
       ...shared,
       notifications,
@@ -359,7 +364,8 @@ export class Stage {
     const last = this.#newest;
     const counts = Object.keys(counters).length + Object.keys(observations).length > 0;
     if (counts && last !== undefined && (number <= last || (after ?? last) < last)) return last;
-    for (const [key, value] of Object.entries(counters)) this.counters[key] = (this.counters[key] ?? 0) + value;
+    for (const [key, value] of Object.entries(counters))
+      this.counters[key] = (this.counters[key] ?? 0) + value;
     for (const [key, values] of Object.entries(observations)) {
       this.observations[key] = [...(this.observations[key] ?? []), ...values];
     }

@@ -83,9 +83,7 @@ describe("a batch", () => {
         [`${ids[0]}-4`, 3, "artifactAdded"],
         [`${ids[1]}-2`, 1, "artifactAdded"],
       ]);
-      expect(pieces(claim)[0]?.payload).toEqual(
-        JSON.parse(stage.store.journal.entry(first, 2)?.body ?? ""),
-      );
+      expect(pieces(claim)[0]?.payload).toEqual(JSON.parse(stage.store.journal.entry(first, 2)?.body ?? ""));
     }));
 
   it("names each event, and numbers only what the filter wants", () =>
@@ -265,7 +263,11 @@ describe("a batch that was sent once", () => {
       await stage.pass(5 * SECOND);
       const again = stage.claim();
       stage.settle(failed(again, { retryAfterMs: DAY }));
-      expect(stage.store.dead.ids(10).sort()).toEqual(pieces(claim).map(({ id }) => id).sort());
+      expect(stage.store.dead.ids(10).sort()).toEqual(
+        pieces(claim)
+          .map(({ id }) => id)
+          .sort(),
+      );
       expect([stage.lane(old).dead, stage.lane(young).dead]).toEqual([1, 1]);
       expect(batchRows(stage)).toBe(0);
       // What comes next is a batch of its own.
@@ -292,7 +294,8 @@ describe("a batch that was sent once", () => {
       stage.settle(delivered(claim), delivered(claim));
       for (const task of tasks) stage.artifact(task);
       stage.settle(delivered(claim), failed(claim));
-      for (const task of tasks) expect(stage.lane(task)).toMatchObject({ delivered: 2, attempt: 0, pending: true });
+      for (const task of tasks)
+        expect(stage.lane(task)).toMatchObject({ delivered: 2, attempt: 0, pending: true });
       expect(stage.attempts()).toHaveLength(4);
     }));
 

@@ -13,12 +13,12 @@ import {
   LEASE_MS,
   MINUTE,
   newName,
-  onStage,
   OWNER,
+  onStage,
   released,
   SECOND,
-  settlementOf,
   START,
+  settlementOf,
 } from "../support/notifications.ts";
 
 describe("a config that comes with the message", () => {
@@ -652,7 +652,8 @@ describe("10,000 lanes that have waited for a target", () => {
       expect(new Set(claims.map(({ key }) => key)).size).toBe(100);
       await stage.run(SECOND);
       expect(stage.doorbells).toHaveLength(1);
-    }));
+    }),
+  );
 
   it("with a URL of their own each are claimed as quickly", { timeout: 60_000 }, () =>
     onStage(async (stage) => {
@@ -665,7 +666,8 @@ describe("10,000 lanes that have waited for a target", () => {
       const costs = stage.countCosts();
       for (let i = 0; i < 10; i++) claims = stage.claims({ want: 6, settled: claims.map(delivered) });
       expect(costs().rowsRead / 60).toBeLessThan(30);
-    }));
+    }),
+  );
 });
 
 describe("a home that starts anew in the middle of everything", () => {
@@ -759,7 +761,9 @@ describe("a lane in the middle of an attempt", () => {
       stage.status(task, "TASK_STATE_COMPLETED");
       expect(stage.claims({ settled: [settlementOf(claim, "retry")] })).toEqual([]);
       expect(stage.lane(task)).toMatchObject({ attempt: 1, sequence: 0 });
-      expect(stage.commands.get(task, "main")).toMatchObject({ value: { health: { pending: 3, attempt: 1 } } });
+      expect(stage.commands.get(task, "main")).toMatchObject({
+        value: { health: { pending: 3, attempt: 1 } },
+      });
     }));
 });
 
@@ -780,7 +784,13 @@ describe("a config that is set again while a send is under way", () => {
       gate.resolve();
       await set;
       const claim = stage.claim();
-      expect(claim).toMatchObject({ id: old.id, sequence: 1, attempt: 1, url: again.url, lanes: [again.lane] });
+      expect(claim).toMatchObject({
+        id: old.id,
+        sequence: 1,
+        attempt: 1,
+        url: again.url,
+        lanes: [again.lane],
+      });
       expect(claim.id.startsWith(config.lane)).toBe(true);
       expect(newName("x")).not.toBe(newName("x"));
     }));

@@ -12,9 +12,9 @@ import {
   onStage,
   RETRY_MS,
   SECOND,
+  START,
   type Stage,
   settlementOf,
-  START,
 } from "../support/notifications.ts";
 
 /** Fails every attempt of the one claim there is, until none follows; when each was planned, from the first. */
@@ -69,7 +69,13 @@ describe("a notification that always fails", () => {
       ]);
       expect(stage.attempts().map(({ attempt }) => attempt)).toEqual(RETRY_MS.map((_, i) => i + 1));
       expect(stage.attempts().map(({ plannedAt }) => plannedAt)).toEqual(planned);
-      expect(stage.lane(task)).toMatchObject({ pending: false, due: null, dead: 1, delivered: 0, attempt: 0 });
+      expect(stage.lane(task)).toMatchObject({
+        pending: false,
+        due: null,
+        dead: 1,
+        delivered: 0,
+        attempt: 0,
+      });
     }));
 
   it("is tried with up to 20 % of jitter", () =>

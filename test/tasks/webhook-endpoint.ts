@@ -1,0 +1,152 @@
+// An endpoint that is as unreliable as they come, with its receivers: it forgets what it has in hand, is not told
+// what a home answered, is told twice, sends late. What it does keep are the promises of delivery/exchange.
+
+import type { Claim, ExchangeAnswer, ExchangeRequest, Settlement } from "../../src/delivery/exchange.ts";
+import { ATTEMPT_MS, DAY, type Stage } from "../support/notifications.ts";
+import type { Oracle } from "./webhook-oracle.ts";
+
+type InHand = { claim: Claim; sentAt: number | undefined };
+
+/** How an attempt ends; with `accepted` the receiver took it, whatever the endpoint learns of that. */
+type Ending = { outcome: Settlement["outcome"]; status?: number; accepted?: boolean; retryAfterMs?: number };
+
+export type Chance = (below: number) => number;
+
+export class FaultyEndpoint {
+  readonly name: string;
+  readonly inHand = new Map<string, InHand>();
+  /** Whether it has something to say to the home, or to ask. */
+  awake = false;
+  /** Whether everything works. */
+  calm = false;
+  readonly #stage: Stage;
+  readonly #oracle: Oracle;
+  readonly #chance: Chance;
+  #settled: Settlement[] = [];
+  /** What it has said before. */
+  #said: Settlement[] = [];
+  #holds = new Map<string, number>();
+
+  constructor(name: string, stage: Stage, oracle: Oracle, chance: Chance) {
+    this.name = name;
+    this.#stage = stage;
+    this.#oracle = oracle;
+    this.#chance = chance;
+  }
+
+  /** Everything it had in memory is gone; what it has begun to send may have arrived. */
+  crash(): void {
+    this.inHand.clear();
+    this.#settled = [];
+    this.#said = [];
+    this.#holds.clear();
+    this.awake = false;
+  }
+
+  /** One exchange with the home, whose answer may be lost. */
+  exchange(): void {
+    const isLost = this.#happens(8);
+    const request = this.#request();
+    const inHand = [...this.inHand.values()].map(({ claim }) => claim);
+    const answer: ExchangeAnswer = this.#stage.notifications.exchange(request);
+    for (const settlement of request.settled) this.#oracle.settledAt(settlement, this.#stage.now);
+    this.#oracle.follow();
+    for (const claim of answer.claims) {
+      this.#oracle.claimed(claim, inHand);
+      inHand.push(claim);
+    }
+    // What it said may have been heard or not; it says it again.
+    if (isLost) return;
+    this.#said = request.settled;
+    this.#settled = [];
+    for (const claim of answer.claims) this.inHand.set(claim.key, { claim, sentAt: undefined });
+    this.awake = answer.more || this.inHand.size > 0;
+  }
+
+  #request(): ExchangeRequest {
+    const { now } = this.#stage;
+    const repeated = this.#happens(6) ? this.#said : [];
+    const holds = [...this.#holds].filter(([, until]) => until > now);
+    return {
+      endpoint: this.name,
+      settled: this.#happens(10) ? [...this.#settled, ...this.#settled] : [...repeated, ...this.#settled],
+      want: this.calm ? 10 : this.#chance(6),
+      allowances: [
+        ...holds.map(([target, holdUntil]) => ({ target, claims: 0, holdUntil })),
+        ...(this.#happens(5) ? [{ target: "*", claims: this.#chance(3) }] : []),
+      ],
+      busy: [...this.inHand.keys()],
+      counters: {},
+    };
+  }
+
+  /** Begins or ends one of the sends it has in hand. */
+  send(): void {
+    const all = [...this.inHand.values()];
+    const held = all[this.#chance(all.length)];
+    if (!held) return;
+    if (held.sentAt === undefined) {
+      if (this.#happens(12)) {
+        this.#end(held, { outcome: "released" });
+        return;
+      }
+      held.sentAt = this.#stage.now;
+    }
+    const ending = this.calm ? good : this.#ending();
+    this.#oracle.arrived(held.claim, ending.accepted ?? ending.outcome === "delivered");
+    // Now and then nobody ever learns how it ended.
+    if (this.#happens(15)) this.inHand.delete(held.claim.key);
+    else this.#end(held, ending);
+    if (ending.retryAfterMs !== undefined) {
+      this.#holds.set(held.claim.target, this.#stage.now + ending.retryAfterMs);
+    }
+  }
+
+  #end({ claim, sentAt }: InHand, { outcome, status, retryAfterMs }: Ending): void {
+    const { key, id, attempt } = claim;
+    this.inHand.delete(key);
+    this.awake = true;
+    this.#settled.push({
+      key,
+      id,
+      attempt,
+      outcome,
+      startedAt: outcome === "released" ? 0 : (sentAt ?? 0),
+      durationMs: 10,
+      ...(status !== undefined && { status }),
+      ...(status === undefined && outcome === "retry" && { error: "timeout" as const }),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    });
+  }
+
+  #ending(): Ending {
+    const dice = this.#chance(100);
+    if (dice < 50) return good;
+    if (dice < 65) return { outcome: "retry", status: 500 };
+    if (dice < 72) return { outcome: "retry", status: 429, retryAfterMs: [0, 1_000, 60_000, DAY][this.#chance(4)] ?? 0 };
+    if (dice < 80) return { outcome: "rejected", status: 404 };
+    if (dice < 82) return { outcome: "gone", status: 410 };
+    if (dice < 85) return { outcome: "unauthorized", status: 401 };
+    return { outcome: "retry", accepted: this.#happens(2) };
+  }
+
+  /** What lasts longer than an attempt may is over. */
+  expire(): void {
+    for (const [key, { sentAt }] of this.inHand) {
+      if (sentAt !== undefined && this.#stage.now - sentAt > ATTEMPT_MS) this.inHand.delete(key);
+    }
+  }
+
+  /** Nothing of this lane is sent any more. */
+  forget(lane: string): void {
+    for (const held of this.inHand.values()) {
+      if (held.claim.lanes.includes(lane)) this.#end(held, { outcome: "released" });
+    }
+  }
+
+  #happens(oneIn: number): boolean {
+    return !this.calm && this.#chance(oneIn) === 0;
+  }
+}
+
+const good: Ending = { outcome: "delivered", status: 200 };

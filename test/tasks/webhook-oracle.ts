@@ -1,0 +1,250 @@
+// What must be true of a home's notifications at every moment, whatever goes wrong: the oracle of the seeded runs. It
+// knows the journal and what callers and operators asked for, and is told what was claimed, sent and settled.
+
+import { expect } from "vitest";
+import type { Claim, Settlement } from "../../src/delivery/exchange.ts";
+import type { StoredConfig } from "../../src/delivery/stored-config.ts";
+import { wants } from "../../src/tasks/upcoming.ts";
+import { RETRY_MS, type Stage } from "../support/notifications.ts";
+
+/** One config from when it was first set until it is deleted, over all that replaced it. */
+export type Life = {
+  task: string;
+  id: string;
+  /** What its webhook-ids begin with. */
+  ids: string;
+  /** The journal row after which it hears. */
+  start: number;
+  config: StoredConfig;
+  /** Its lanes, but for those that send again. */
+  lanes: Set<string>;
+  /** Its deletion has begun: nothing more is claimed. */
+  isDeleted: boolean;
+  /** Its deletion has answered: nothing more is sent. */
+  isGone: boolean;
+  isPaused: boolean;
+  /** Something of it was sent again beside its lane. */
+  isReplayed: boolean;
+  /** The number of the newest notification that has come to its end. */
+  settled: number;
+  /** Of the head: failures since its clock was started. */
+  attempts: number;
+  failure: { at: number; settlement: Settlement } | undefined;
+  /** The highest number that has reached the receiver. */
+  arrived: number;
+  accepted: Set<number>;
+};
+
+type Notified = { life: Life; seq: number; sequence: number };
+
+export class Oracle {
+  readonly lives: Life[] = [];
+  readonly #stage: Stage;
+  readonly #bodies = new Map<string, string>();
+  readonly #members = new Map<string, Set<string>>();
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  /** The config as callers see it. */
+  live(task: string, id: string): Life | undefined {
+    return this.lives.find((life) => life.task === task && life.id === id && !life.isDeleted);
+  }
+
+  /** A config has been set; `after`: the row after which a new one hears. */
+  set(task: string, config: StoredConfig, after: number): Life {
+    const known = this.live(task, config.id);
+    const life: Life = known ?? {
+      task,
+      id: config.id,
+      ids: config.lane,
+      start: after,
+      config,
+      lanes: new Set(),
+      isDeleted: false,
+      isGone: false,
+      isPaused: false,
+      isReplayed: false,
+      settled: 0,
+      attempts: 0,
+      failure: undefined,
+      arrived: 0,
+      accepted: new Set(),
+    };
+    if (!known) this.lives.push(life);
+    life.config = config;
+    life.lanes = new Set([config.lane]);
+    this.restarted(life);
+    return life;
+  }
+
+  /** The clock of what is pending was started anew. */
+  restarted(life: Life): void {
+    life.isPaused = false;
+    life.attempts = 0;
+    life.failure = undefined;
+  }
+
+  /** The rows that a config wants, in order. */
+  wanted({ task, start, config }: Life): number[] {
+    const events = this.#stage.store.journal.events(task, start);
+    return [...events].filter((entry) => wants(config.events, entry)).map(({ seq }) => seq);
+  }
+
+  /** What is in a claim. */
+  notified({ id, body, sequence, key }: Claim): Notified[] {
+    const named = key.startsWith("batch/")
+      ? (JSON.parse(body) as { id: string; sequence: number }[])
+      : [{ id, sequence }];
+    return named.map(({ id, sequence }) => {
+      const cut = id.lastIndexOf("-");
+      const life = this.lives.find(({ ids }) => ids === id.slice(0, cut));
+      if (!life) throw new Error(`nobody asked for ${id}`);
+      return { life, seq: Number(id.slice(cut + 1)), sequence };
+    });
+  }
+
+  /** The home gives this to an endpoint that has `inHand`. */
+  claimed(claim: Claim, inHand: Iterable<Claim>): void {
+    const { key, lanes, attempt, plannedAt, committedAt } = claim;
+    expect(plannedAt, "an attempt is not made before its time").toBeLessThanOrEqual(this.#stage.now);
+    for (const other of inHand) {
+      const shared = other.lanes.filter((lane) => lanes.includes(lane));
+      expect(shared, "a lane is sent once at a time").toEqual([]);
+    }
+    const notified = this.notified(claim);
+    for (const { life, seq, sequence } of notified) {
+      expect(life.isDeleted, "nothing is claimed of what is deleted").toBe(false);
+      expect(life.isPaused, "nothing is claimed of what is paused").toBe(false);
+      expect(this.wanted(life)[sequence - 1], "numbers are those of what is wanted").toBe(seq);
+    }
+    expect(committedAt).toBeGreaterThan(0);
+    const [first] = notified;
+    if (key.startsWith("batch/")) this.#checkMembers(claim);
+    else this.#checkBody(claim.id, claim.body);
+    if (!first || key.startsWith("batch/") || !first.life.lanes.has(lanes[0] ?? "")) return;
+    const { life } = first;
+    expect(first.sequence, "the head is what is sent").toBe(life.settled + 1);
+    expect(attempt, "attempts are numbered on").toBe(life.attempts + 1);
+    if (life.failure) this.#checkTime(life, life.failure, plannedAt);
+  }
+
+  #checkBody(id: string, body: string): void {
+    expect(body, "a notification has the same bytes always").toBe(this.#bodies.get(id) ?? body);
+    this.#bodies.set(id, body);
+  }
+
+  #checkMembers(claim: Claim): void {
+    const pieces = JSON.parse(claim.body) as { id: string }[];
+    expect(pieces.length).toBeLessThanOrEqual(50);
+    const ids = pieces.map((piece) => piece.id);
+    expect(new Set(ids).size, "a batch holds an event once").toBe(ids.length);
+    const known = this.#members.get(claim.id) ?? new Set(ids);
+    expect([...known], "a batch gets no new members").toEqual(expect.arrayContaining(ids));
+    this.#members.set(claim.id, known);
+    for (const piece of pieces) this.#checkBody(`in a batch: ${piece.id}`, JSON.stringify(piece));
+  }
+
+  #checkTime({ config, attempts }: Life, { at, settlement }: NonNullable<Life["failure"]>, plannedAt: number) {
+    const { outcome, retryAfterMs = 0 } = settlement;
+    const wait = plannedAt - at;
+    expect(wait, "Retry-After is honoured").toBeGreaterThanOrEqual(retryAfterMs);
+    if (outcome !== "retry" && outcome !== "rejected") return;
+    const delay = (config.retryMs ?? RETRY_MS)[attempts] ?? Number.NaN;
+    expect(wait, "the schedule is kept").toBeGreaterThanOrEqual(Math.floor(delay * 0.8));
+    expect(wait, "the schedule is kept").toBeLessThanOrEqual(Math.max(Math.ceil(delay * 1.2), retryAfterMs));
+  }
+
+  /** The receiver got a request. */
+  arrived(claim: Claim, accepted: boolean): void {
+    for (const { life, seq, sequence } of this.notified(claim)) {
+      expect(life.isGone, "no send starts after a deletion has answered").toBe(false);
+      expect(sequence, "nothing overtakes").toBeLessThanOrEqual(life.arrived + 1);
+      life.arrived = Math.max(life.arrived, sequence);
+      if (accepted) life.accepted.add(seq);
+    }
+  }
+
+  /** The home was told of an attempt, and has written what follows from it. */
+  settledAt(settlement: Settlement, now: number): void {
+    const { key, id, attempt, outcome } = settlement;
+    if (key.startsWith("batch/") || outcome === "released") return;
+    const lane = key.slice(key.lastIndexOf("/") + 1);
+    const life = this.lives.find(({ lanes }) => lanes.has(lane));
+    if (!life || life.isDeleted || id !== `${life.ids}-${this.wanted(life)[life.settled]}`) return;
+    if (outcome !== "delivered" && attempt !== life.attempts + 1) return;
+    const after = this.#stage.store.lanes.get(life.task, lane);
+    if (outcome !== "delivered") {
+      life.attempts += 1;
+      life.failure = { at: now, settlement };
+      if (after?.state === "disabled") life.isPaused = true;
+    }
+    const moved = (after?.sequence ?? 0) - life.settled;
+    const expected = outcome === "delivered" ? [1] : [0, 1];
+    expect(expected, "a lane goes on by what has come to its end").toContain(moved);
+    if (moved === 0) return;
+    if (outcome !== "delivered") expect(this.isDead(id), "what is given up is a dead letter").toBe(true);
+    this.#next(life);
+  }
+
+  #next(life: Life): void {
+    life.settled += 1;
+    life.attempts = 0;
+    life.failure = undefined;
+  }
+
+  /** Of lanes that share batches the home is believed how far they are, and checked at the end. */
+  follow(): void {
+    for (const life of this.lives) {
+      if (life.isDeleted) continue;
+      const [name = ""] = life.lanes;
+      const lane = this.#stage.store.lanes.get(life.task, name);
+      expect(lane, "a config has a lane").toBeDefined();
+      if (life.config.batch) life.settled = lane?.sequence ?? 0;
+      if (lane?.state === "disabled") life.isPaused = true;
+    }
+  }
+
+  isDead(id: string): boolean {
+    const found = this.#stage.storage.sql.exec("SELECT 1 FROM dead WHERE id = ?", id).toArray();
+    return found.length > 0;
+  }
+
+  /** When everything has had its time: whatever is not delivered is a letter that says why. */
+  checkEnd(): void {
+    const { store } = this.#stage;
+    for (const life of this.lives.filter(({ isDeleted }) => !isDeleted)) {
+      const lost = this.wanted(life).filter(
+        (seq) => !life.accepted.has(seq) && !this.isDead(`${life.ids}-${seq}`),
+      );
+      expect(lost, `nothing of ${life.task} ${life.id} is lost`).toEqual([]);
+      const lanes = store.lanes.forTask(life.task).filter(({ config }) => config === life.id);
+      expect(lanes.map(({ pending, list }) => [pending, list])).toEqual([[false, null]]);
+    }
+    for (const letter of store.dead.load("home", store.dead.ids(1_000), store.journal)) {
+      expect(letter.reason, "a dead letter explains itself").toMatch(/(failed|too old after .*); (it|the last) /);
+      expect(letter.body).not.toBeNull();
+    }
+    this.#checkAttempts();
+  }
+
+  #checkAttempts(): void {
+    for (const life of this.lives.filter(({ isReplayed }) => !isReplayed)) {
+      const own = this.#stage.attempts().filter(({ notification }) => notification.startsWith(`${life.ids}-`));
+      for (const attempts of Map.groupBy(own, ({ notification }) => notification).values()) {
+        const numbers = attempts.map(({ attempt }) => attempt);
+        // Beginning anew is what a config does that was replaced or resumed.
+        const odd = numbers.filter((number, i) => number !== 1 && number !== (numbers[i - 1] ?? 0) + 1);
+        expect(odd, "attempts are all there").toEqual([]);
+      }
+    }
+    const all = this.#stage.attempts();
+    const counted = Object.entries(this.#stage.counters);
+    const sum = (name: string) =>
+      counted.filter(([key]) => key.startsWith(name)).reduce((total, [, value]) => total + value, 0);
+    expect(sum("a2a_webhook_attempts_total"), "each attempt is counted once").toBe(all.length);
+    const delivered = all.filter(({ outcome }) => outcome === "delivered").length;
+    expect(sum('a2a_webhook_deliveries_total{outcome="delivered"}')).toBe(delivered);
+  }
+}
