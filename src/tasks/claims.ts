@@ -39,8 +39,12 @@ export class Claims {
     const config = this.#options.configs.get(lane.task, lane.config);
     if (!config || config.deleting) return undefined;
     if (!config.batch) return this.#single(lane, config);
-    const frozen = lane.batch === null ? [] : this.#frozen(lane.batch);
-    if (lane.batch !== null && frozen.length > 0) return this.#batch(lane.batch, frozen, lane, config);
+    if (lane.batch !== null) {
+      const frozen = this.#frozen(lane.batch);
+      if (frozen.isWhole) return this.#batch(lane.batch, frozen.members, lane, config);
+      // One id is one body: what is left of a batch goes on in another.
+      this.#dissolve(lane.batch, frozen.members);
+    }
     const id = crypto.randomUUID();
     const members = this.#gather({ ...lane, batch: null }, config, peers());
     this.#freeze(id, members);
@@ -49,7 +53,7 @@ export class Claims {
 
   /** The notifications that a claim is made of, by its key; none: it is of the past. */
   members(key: string): Member[] {
-    if (key.startsWith("batch/")) return this.#frozen(key.slice("batch/".length));
+    if (key.startsWith("batch/")) return this.#frozen(key.slice("batch/".length)).members;
     // An id that a client chose may hold a slash; the name of a lane does not.
     const cut = key.lastIndexOf("/");
     const lane = this.#options.lanes.get(key.slice("lane/".length, cut), key.slice(cut + 1));
@@ -105,7 +109,10 @@ export class Claims {
     const members: Member[] = [];
     let count = 0;
     let bytes = 2;
-    for (const lane of [first, ...peers.filter((peer) => peer.lane !== first.lane && peer.batch === null)]) {
+    // What is tried again goes with what has been tried as often.
+    const isPeer = (peer: Lane) =>
+      peer.lane !== first.lane && peer.batch === null && peer.attempt === first.attempt;
+    for (const lane of [first, ...peers.filter(isPeer)]) {
       const own = lane === first ? config : configs.get(lane.task, lane.config);
       if (!own || own.deleting || own.batch?.key !== key) continue;
       const notifications: Notification[] = [];
@@ -134,14 +141,21 @@ export class Claims {
     }
   }
 
-  /** A batch as it was first claimed, without the configs that were stopped or deleted since. */
-  #frozen(id: string): Member[] {
+  #dissolve(id: string, members: readonly Member[]): void {
+    const { lanes } = this.#options;
+    lanes.deleteBatch(id);
+    for (const { lane } of members) lanes.save({ ...lane, batch: null });
+  }
+
+  /** What is left of a batch: configs may have been stopped or deleted since it was first claimed. */
+  #frozen(id: string): { members: Member[]; isWhole: boolean } {
     const { lanes } = this.#options;
     const stored = JSON.parse(lanes.loadBatch(id) ?? "[]") as [string, string, Notification[]][];
-    return stored.flatMap(([task, name, notifications]) => {
+    const members = stored.flatMap(([task, name, notifications]) => {
       const lane = lanes.get(task, name);
       return lane?.batch === id && lane.state === "active" ? [{ lane, notifications }] : [];
     });
+    return { members, isWhole: members.length > 0 && members.length === stored.length };
   }
 }
 

@@ -180,7 +180,7 @@ export class Notifications {
         return peer ?? [];
       });
     const claim = () => this.claims.claim(lane, peers);
-    const claimed = isBatch && lane.batch === null ? store.write(claim) : claim();
+    const claimed = isBatch ? store.write(claim) : claim();
     if (!claimed) return undefined;
     for (const member of claimed.members) this.#leases.take(member.lane, claimed.claim.key, now);
     // The endpoint has it already: this home has forgotten only that it gave it.

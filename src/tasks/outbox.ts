@@ -5,6 +5,7 @@
 
 import type { AttemptRow } from "../store/attempts.ts";
 import type { ConfigRow } from "../store/push-configs.ts";
+import { metricKey } from "../telemetry/metrics.ts";
 
 /** Rows of one shipment. */
 const ROWS = 500;
@@ -16,6 +17,12 @@ export type OutboxItem =
   | { kind: "unconfig"; task: string; config: string }
   /** Counted by an endpoint. */
   | { kind: "counters"; counters: Record<string, number> };
+
+/** Counts lanes whose pending notifications nobody wants any more; what comes behind their heads was never begun. */
+export function droppedItems(lanes: number): OutboxItem[] {
+  const key = metricKey("a2a_webhook_deliveries_total", { outcome: "dropped" });
+  return lanes === 0 ? [] : [{ kind: "counters", counters: { [key]: lanes } }];
+}
 
 export type Shipment = {
   /** The number of the last row. */

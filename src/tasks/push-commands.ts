@@ -8,12 +8,11 @@ import type { PushConfigAnswer, PushConfigView, StoredConfig } from "../delivery
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import { log } from "../telemetry/log.ts";
-import { metricKey } from "../telemetry/metrics.ts";
 import { healthOf } from "./delivery-health.ts";
 import type { Lane } from "./lanes.ts";
 import type { TaskRecord } from "./machine.ts";
 import type { Notifications } from "./notifications.ts";
-import type { OutboxItem } from "./outbox.ts";
+import { droppedItems } from "./outbox.ts";
 import type { PushConfig } from "./push-configs.ts";
 import { toConfigItem } from "./settling.ts";
 import type { Store } from "./store.ts";
@@ -163,7 +162,7 @@ export class PushCommands {
       if (store.configs.get(task, id)?.lane !== config.lane) return;
       store.configs.delete(task, id);
       for (const lane of lanes) store.lanes.delete(lane.task, lane.lane);
-      store.outbox.add([{ kind: "unconfig", task, config: id }, ...dropped(pending.length)]);
+      store.outbox.add([{ kind: "unconfig", task, config: id }, ...droppedItems(pending.length)]);
     });
     changed();
   }
@@ -226,12 +225,6 @@ export class PushCommands {
     });
     await Promise.all(dropped);
   }
-}
-
-/** Notifications that nobody wants any more. Each lane counts as one: those behind its head were never begun. */
-function dropped(count: number): OutboxItem[] {
-  const key = metricKey("a2a_webhook_deliveries_total", { outcome: "dropped" });
-  return count === 0 ? [] : [{ kind: "counters", counters: { [key]: count } }];
 }
 
 function newLane(stored: StoredConfig, task: string, after: number, now: number): Lane {

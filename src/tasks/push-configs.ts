@@ -47,7 +47,7 @@ export class PushConfigs {
   }
 
   get(task: string, id: string): PushConfig | undefined {
-    const key = `${task}/${id}`;
+    const key = keyOf(task, id);
     const remembered = this.#remembered.get(key);
     if (remembered) return remembered;
     const [row] = this.#sql.exec<Row>("SELECT * FROM configs WHERE task = ? AND id = ?", task, id).toArray();
@@ -72,7 +72,7 @@ export class PushConfigs {
   }
 
   save(config: PushConfig): void {
-    this.#remembered.delete(`${config.task}/${config.id}`);
+    this.#remembered.delete(keyOf(config.task, config.id));
     this.#sql.exec(
       "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       config.task,
@@ -94,12 +94,12 @@ export class PushConfigs {
 
   /** Hides a config whose last send may still be under way. */
   markDeleting(task: string, id: string): void {
-    this.#remembered.delete(`${task}/${id}`);
+    this.#remembered.delete(keyOf(task, id));
     this.#sql.exec("UPDATE configs SET deleting = 1 WHERE task = ? AND id = ?", task, id);
   }
 
   delete(task: string, id: string): void {
-    this.#remembered.delete(`${task}/${id}`);
+    this.#remembered.delete(keyOf(task, id));
     this.#sql.exec("DELETE FROM configs WHERE task = ? AND id = ?", task, id);
   }
 
@@ -144,4 +144,9 @@ function toJson(value: unknown): string | null {
 
 function fromJson<T>(text: string | null): T | null {
   return text === null ? null : (JSON.parse(text) as T);
+}
+
+/** Ids that clients have chosen may hold anything, so the length says where the first one ends. */
+function keyOf(task: string, id: string): string {
+  return `${task.length} ${task}${id}`;
 }

@@ -12,7 +12,7 @@ import { Due } from "./due.ts";
 import { Journal } from "./journal.ts";
 import { Lanes } from "./lanes.ts";
 import { apply, type Entry, type TaskRecord } from "./machine.ts";
-import { Outbox } from "./outbox.ts";
+import { droppedItems, Outbox } from "./outbox.ts";
 import { PushConfigs } from "./push-configs.ts";
 import { Records } from "./records.ts";
 import { migrate, schemaVersion } from "./schema.ts";
@@ -211,6 +211,8 @@ export class Store {
       const expired = this.records.expired(before, limit, now);
       for (const record of expired) {
         this.journal.delete(record.id);
+        const pending = this.lanes.forTask(record.id).filter((lane) => lane.pending).length;
+        this.outbox.add(droppedItems(pending));
         for (const { id } of this.configs.list(record.id)) {
           this.outbox.add([{ kind: "unconfig", task: record.id, config: id }]);
         }

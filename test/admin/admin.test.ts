@@ -1,13 +1,15 @@
 // What every request of the operators' API passes: the key, the route, the fields; and the document of all of it.
 
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import guide from "../../docs/operations.md?raw";
 import { type AnyRoute, matchRoutes } from "../../src/admin/routes.ts";
 import { saveAttempts } from "../../src/store/attempts.ts";
 import { saveConfigs } from "../../src/store/push-configs.ts";
 import { attemptRow, configRow } from "../store/rows.ts";
-import { adminRoutes, createOperator, type Document, emptyTables, operationAt } from "./operator.ts";
+import { adminRoutes, createOperator, type Document, operationAt, startAfresh } from "./operator.ts";
 
-beforeEach(emptyTables);
+beforeEach(startAfresh);
+afterEach(() => void vi.restoreAllMocks());
 
 describe("the key", () => {
   const { send, deps } = createOperator();
@@ -110,7 +112,6 @@ describe("routes", () => {
     await saveConfigs(operator.deps.db, [configRow()]);
     await operator.result("POST", "/configs/home/0-task/config:rotateSecret", { secret: "0123456789abcdef" });
     const lines = logged.mock.calls.map(([line]) => String(line)).join();
-    logged.mockRestore();
     expect(lines).toContain("rotateSecret");
     expect(lines).toContain("0-task");
     expect(lines).not.toContain("0123456789abcdef");
@@ -123,7 +124,6 @@ describe("routes", () => {
     });
     await saveConfigs(broken.deps.db, [configRow()]);
     const response = await broken.send("/admin/v1/endpoints/open%3A%3Aowner/https%3A%2F%2Fhooks.example");
-    vi.restoreAllMocks();
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain("hunter2");
   });
@@ -287,5 +287,19 @@ describe("the OpenAPI document", () => {
         expect(parameters.every((p) => (p.description ?? "").length > 5)).toBe(true);
       }
     }
+  });
+});
+
+describe("the guide", () => {
+  it("names every route, and no other", () => {
+    const paths = (text: string) =>
+      [...text.matchAll(/`((?:GET|POST) \/admin\/v1\/[^`]+)`/g)].map(([, path]) => path);
+    const served = adminRoutes.map(({ verb, path }) => `${verb} ${path}`).toSorted();
+    expect([...new Set(paths(guide))].toSorted()).toEqual(served);
+  });
+
+  it("names every filter", () => {
+    const fields = adminRoutes.flatMap(({ fields }) => Object.keys(fields));
+    for (const name of new Set(fields)) expect(guide, name).toContain(`\`${name}\``);
   });
 });

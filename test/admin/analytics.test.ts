@@ -5,7 +5,7 @@ import { percentile } from "../../src/admin/analytics.ts";
 import { DURATION_BOUNDS_MS } from "../../src/store/attempt-sums.ts";
 import { saveAttempts } from "../../src/store/attempts.ts";
 import { attemptRow, attemptRows } from "../store/rows.ts";
-import { createOperator, emptyTables } from "./operator.ts";
+import { createOperator, startAfresh } from "./operator.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -15,7 +15,7 @@ const { db } = operator.deps;
 const iso = (ms: number) => new Date(ms).toISOString();
 const ask = (query = "") => operator.result("GET", `/analytics${query}`);
 
-beforeEach(emptyTables);
+beforeEach(startAfresh);
 
 describe("GET /admin/v1/analytics", () => {
   it("tells of the last 24 hours unless asked otherwise", async () => {

@@ -8,7 +8,7 @@ import { err, ok } from "../../src/lib/result.ts";
 import { failure } from "../../src/protocol/errors.ts";
 import { saveConfigs } from "../../src/store/push-configs.ts";
 import { configRow } from "../store/rows.ts";
-import { createOperator, emptyTables, health } from "./operator.ts";
+import { createOperator, health, startAfresh } from "./operator.ts";
 
 const ONE = "/configs/home/0-task/config";
 const KEY = { task: "0-task", config: "config" };
@@ -16,7 +16,7 @@ const KEY = { task: "0-task", config: "config" };
 const { db, ring } = createOperator().deps;
 
 beforeEach(async () => {
-  await emptyTables();
+  await startAfresh();
   await saveConfigs(db, [
     configRow(),
     configRow({ config: "x:pause/ü" }),

@@ -6,12 +6,12 @@ import { err, ok } from "../../src/lib/result.ts";
 import { failure } from "../../src/protocol/errors.ts";
 import { findDeadLetter, markDeadLetters, saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { deadLetter } from "../store/rows.ts";
-import { createOperator, emptyTables } from "./operator.ts";
+import { createOperator, startAfresh } from "./operator.ts";
 
 const { db } = createOperator().deps;
 const asked = { task: "0-task", config: "config", seq: 3, sequence: 1 };
 
-beforeEach(emptyTables);
+beforeEach(startAfresh);
 
 describe("GET /admin/v1/dead-letters", () => {
   type Letters = { deadLetters: { id: string }[]; nextPageToken: string };

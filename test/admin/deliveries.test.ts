@@ -5,7 +5,7 @@ import { saveAttempts } from "../../src/store/attempts.ts";
 import { saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { WALK } from "../../src/store/keyset.ts";
 import { attemptRow, attemptRows, deadLetter } from "../store/rows.ts";
-import { createOperator, emptyTables } from "./operator.ts";
+import { createOperator, startAfresh } from "./operator.ts";
 
 const operator = createOperator();
 const { db } = operator.deps;
@@ -13,7 +13,7 @@ const { db } = operator.deps;
 type Deliveries = { deliveries: Record<string, unknown>[]; nextPageToken: string };
 const search = (query: string) => operator.result<Deliveries>("GET", `/deliveries${query}`);
 
-beforeEach(emptyTables);
+beforeEach(startAfresh);
 
 describe("GET /admin/v1/deliveries", () => {
   it("tells all of an attempt but what was answered", async () => {

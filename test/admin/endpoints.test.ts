@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { err } from "../../src/lib/result.ts";
 import { deleteConfigs, saveConfigs } from "../../src/store/push-configs.ts";
 import { configRow } from "../store/rows.ts";
-import { createOperator, emptyTables, endpointHealth } from "./operator.ts";
+import { createOperator, endpointHealth, startAfresh } from "./operator.ts";
 
 const ONE = "/endpoints/open%3A%3Aowner/https%3A%2F%2Fhooks.example";
 const NAME = "open::owner|https://hooks.example";
@@ -12,7 +12,7 @@ const NAME = "open::owner|https://hooks.example";
 const db = createOperator().deps.db;
 
 beforeEach(async () => {
-  await emptyTables();
+  await startAfresh();
   await saveConfigs(db, [
     configRow(),
     configRow({ config: "second", state: "disabled" }),

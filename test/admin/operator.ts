@@ -2,7 +2,7 @@
 // what they were asked. Every answer is checked against the OpenAPI document that the API itself serves.
 
 import { env } from "cloudflare:test";
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { fromJSONSchema } from "zod";
 import { adminRoutes, createAdmin } from "../../src/admin/admin.ts";
 import type { AdminDeps, EndpointOperator, HomeOperator, RetryJobMessage } from "../../src/admin/deps.ts";
@@ -23,7 +23,9 @@ const TABLES = [
   ...["push_configs", "endpoints", "dead_letters", "retry_jobs"],
 ];
 
-export async function emptyTables(): Promise<void> {
+/** Empties the tables, and keeps out of the output of tests what is logged of each request. */
+export async function startAfresh(): Promise<void> {
+  vi.spyOn(console, "info").mockImplementation(() => {});
   await env.DB.batch(TABLES.map((table) => env.DB.prepare(`DELETE FROM ${table}`)));
 }
 

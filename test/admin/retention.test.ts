@@ -6,14 +6,14 @@ import { saveAttempts } from "../../src/store/attempts.ts";
 import { markDeadLetters, saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { changeRetryJob, createRetryJob } from "../../src/store/retry-jobs.ts";
 import { attemptRows, deadLetter } from "../store/rows.ts";
-import { createOperator, emptyTables } from "./operator.ts";
+import { createOperator, startAfresh } from "./operator.ts";
 
 const DAY = 86_400_000;
 const NOW = 100 * DAY;
 const operator = createOperator({ now: () => NOW });
 const { db } = operator.deps;
 
-beforeEach(emptyTables);
+beforeEach(startAfresh);
 
 /** One attempt, letter and job of each age in days. */
 async function fill(...ages: number[]): Promise<void> {

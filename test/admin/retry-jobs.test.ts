@@ -8,13 +8,13 @@ import { failure } from "../../src/protocol/errors.ts";
 import { findDeadLetter, saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { findRetryJob } from "../../src/store/retry-jobs.ts";
 import { deadLetter } from "../store/rows.ts";
-import { createOperator, emptyTables, type OperatorOptions } from "./operator.ts";
+import { createOperator, type OperatorOptions, startAfresh } from "./operator.ts";
 
 const { db } = createOperator().deps;
 const LEASE_MS = 60_000;
 
 beforeEach(async () => {
-  await emptyTables();
+  await startAfresh();
   vi.spyOn(console, "warn").mockImplementation(() => {});
 });
 
@@ -87,7 +87,6 @@ describe("a retry job", () => {
   });
 
   it("counts what is gone and what cannot be asked, and goes on", async () => {
-    vi.spyOn(console, "warn").mockImplementation(() => {});
     await saveDeadLetters(
       db,
       letters(40, (i) => ({ config: `config-${i % 4}` })),

@@ -90,7 +90,8 @@ class Run {
     for (const life of this.#oracle.lives) {
       if (life.isDeleted) continue;
       const query = { task: life.task, config: life.id };
-      // Paused first, so that whatever state it was in is left.
+      // Paused first, so that each begins anew.
+      stage.operations.setState({ ...query, state: "paused" });
       stage.operations.setState({ ...query, state: "active" });
       this.#oracle.restarted(life);
     }

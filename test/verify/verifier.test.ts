@@ -285,6 +285,17 @@ describe("keys by URL", () => {
     expect(fetched).toHaveLength(2);
   });
 
+  it("are not fetched for somebody who does not know the secret", async () => {
+    const fetch = async (from: string) => {
+      fetched.push(from);
+      return served();
+    };
+    const { verify } = createVerifier({ secrets: [secret], jwksUrl: url, fetch, now: () => now });
+    const refused = await verify({ headers: headersOf(key), body: sent });
+    expect(refused).toMatchObject({ error: { reason: "no_matching_signature" } });
+    expect(fetched).toEqual([]);
+  });
+
   it("that were withdrawn go out of use within ten minutes", async () => {
     expect(await check(key)).toBe("v1a");
     served = serve({ keys: all.keys.slice(1) });

@@ -1,0 +1,30 @@
+// Rows in JSON arrays that fit into a parameter of D1.
+
+import { describe, expect, it } from "vitest";
+import { utf8Length } from "../../src/lib/bytes.ts";
+import { toJsonChunks } from "../../src/store/json-chunks.ts";
+
+describe("toJsonChunks", () => {
+  it("makes nothing of nothing, and one array of a few rows", () => {
+    expect(toJsonChunks([])).toEqual([]);
+    expect(toJsonChunks([{ a: 1 }, { a: null }])).toEqual(['[{"a":1},{"a":null}]']);
+  });
+
+  it.each([20, 25, 50, 99, 1_000])("keeps every row, in order, in arrays of at most %d bytes", (maxBytes) => {
+    const rows = Array.from({ length: 40 }, (_, i) => ({ text: "ü".repeat(i % 4) }));
+    const chunks = toJsonChunks(rows, maxBytes);
+    expect(chunks.flatMap((chunk) => JSON.parse(chunk))).toEqual(rows);
+    for (const chunk of chunks) expect(utf8Length(chunk)).toBeLessThanOrEqual(maxBytes + 1);
+    // As few as there can be: two neighbours would not fit together.
+    for (const [i, chunk] of chunks.slice(1).entries()) {
+      const [first = {}] = JSON.parse(chunk) as object[];
+      const together = utf8Length(chunks[i] ?? "") + 1 + utf8Length(JSON.stringify(first));
+      expect(together).toBeGreaterThan(maxBytes);
+    }
+  });
+
+  it("puts a row that is too large for any array alone into one", () => {
+    const rows = [{ a: "x" }, { a: "x".repeat(100) }, { a: "y" }];
+    expect(toJsonChunks(rows, 30).map((chunk) => JSON.parse(chunk).length)).toEqual([1, 1, 1]);
+  });
+});
