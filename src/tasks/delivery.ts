@@ -56,6 +56,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     ...shared,
     notifications,
     maxConfigs: config.webhookConfigsPerTask,
+    allValidated: config.webhookChallenge === "required",
     attemptMs: config.webhookTimeoutMs,
     forget: (name, lane) => endpoint(name).forget(home, lane),
     changed: () => shipping.soon(),

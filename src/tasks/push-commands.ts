@@ -24,6 +24,8 @@ export type PushCommandsOptions = {
   now(): number;
   /** Most configs of a task. */
   maxConfigs: number;
+  /** Whether a config is only taken when its origin has passed the challenge. */
+  allValidated: boolean;
   /** How long an attempt lasts at most (ms). */
   attemptMs: number;
   /** Has the endpoint drop a lane; resolves when no send of it is under way. */
@@ -169,7 +171,7 @@ export class PushCommands {
 
   /** What an agent is told of the webhooks of a task. */
   notificationsOf(task: string, inline: StoredConfig | undefined) {
-    const { store, now } = this.#options;
+    const { store, now, allValidated } = this.#options;
     const endpoints = inline ? [inline.endpoint] : [];
     if (store.exists) {
       for (const lane of store.lanes.forTask(task)) {
@@ -177,12 +179,11 @@ export class PushCommands {
       }
     }
     const at = now();
+    const isValidated = (endpoint: string) =>
+      allValidated || (store.exists && store.configs.isValidated(endpoint, at));
     return {
       configured: endpoints.length > 0,
-      validated:
-        endpoints.length > 0 && store.exists
-          ? endpoints.every((endpoint) => store.configs.isValidated(endpoint, at))
-          : false,
+      validated: endpoints.length > 0 && endpoints.every(isValidated),
     };
   }
 

@@ -183,6 +183,7 @@ export class Stage {
       ...shared,
       notifications,
       maxConfigs: this.maxConfigs,
+      allValidated: false,
       attemptMs: ATTEMPT_MS,
       forget: call("forget"),
       changed: () => shipping.soon(),

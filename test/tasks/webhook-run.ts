@@ -17,7 +17,7 @@ import { createRandom } from "./random.ts";
 import { type Chance, FaultyEndpoint } from "./webhook-endpoint.ts";
 import { Oracle } from "./webhook-oracle.ts";
 
-const STEPS = 160;
+const STEPS = 40;
 const ORIGINS = ["https://one.test", "https://two.test"];
 const batch = { key: "shared", maxEvents: 5, maxWaitMs: SECOND };
 
@@ -227,8 +227,7 @@ class Run {
     if (!life) return;
     const query = { task: life.task, config: life.id };
     life.isReplayed = true;
-    const dead = this.#stage.store.dead.load("home", this.#stage.store.dead.ids(100), this.#stage.store.journal);
-    const letters = dead.filter(({ task, config }) => task === life.task && config === life.id);
+    const letters = this.#oracle.letters().filter(({ id }) => id.startsWith(`${life.ids}-`));
     if (this.#chance(2) === 0) this.#stage.operations.retryDead(letters);
     else this.#stage.operations.replay({ ...query, from: this.#stage.now - HOUR, to: this.#stage.now });
   }
@@ -256,6 +255,13 @@ class Run {
     world.bury = async (notice) => {
       if (this.#fails(6)) throw new Error("the queue is down");
       await bury(notice);
+      if (this.#fails(4)) return;
+      // The consumer of the queue files them.
+      const { store, shipping } = this.#stage;
+      this.#oracle.filed(store.dead.load(notice.home, notice.ids, store.journal));
+      if (this.#fails(4)) return;
+      store.write(() => store.dead.filed(notice.ids));
+      shipping.filed();
     };
     world.forget = async (name, lane) => {
       const endpoint = this.#endpoints.get(name);
