@@ -1,6 +1,7 @@
 // `npm start`: the Worker from its sources under wrangler's development server, which reloads it when a file
 // changes. Run in this process and not as a command, so that nothing is left behind when it ends.
 
+import "./errors-only.ts";
 import "./quiet.ts";
 import { relative } from "node:path";
 import { unstable_startWorker } from "wrangler";

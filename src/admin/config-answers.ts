@@ -1,53 +1,65 @@
 // What is answered about endpoints and configs.
 
-import * as z from "zod/mini";
-import { count, maybe, maybeText, maybeTime, named, nextPageToken, status, text, time } from "./schemas.ts";
+import {
+  count,
+  flag,
+  list,
+  maybe,
+  maybeText,
+  maybeTime,
+  named,
+  nextPageToken,
+  number,
+  object,
+  oneOf,
+  status,
+  type TypeOf,
+  text,
+  time,
+} from "./schemas.ts";
 
-const state = z.enum(["active", "paused", "disabled"]);
+const state = oneOf(["active", "paused", "disabled"]);
 
 const endpoint = {
   owner: text,
   origin: text,
-  configs: z.strictObject({ active: count, paused: count, disabled: count }),
+  configs: object({ active: count, paused: count, disabled: count }),
 };
 
-export const Endpoint = named("Endpoint", z.strictObject(endpoint));
-export type Endpoint = z.infer<typeof Endpoint>;
+export const Endpoint = named("Endpoint", object(endpoint));
+export type Endpoint = TypeOf<typeof Endpoint>;
 
 const Target = named(
   "Target",
-  z.strictObject({
+  object({
     target: text,
-    breaker: z.enum(["closed", "open", "half-open"]),
+    breaker: oneOf(["closed", "open", "half-open"]),
     holdUntil: maybeTime,
-    holdReason: maybe(z.enum(["breaker_open", "probe_running", "retry_after", "rate_limited"])),
-    tokensLeft: maybe(z.number()),
+    holdReason: maybe(oneOf(["breaker_open", "probe_running", "retry_after", "rate_limited"])),
+    tokensLeft: maybe(number),
   }),
 );
 
 export const EndpointStatus = named(
   "EndpointStatus",
-  z.strictObject({
+  object({
     ...endpoint,
     pausedAt: maybeTime,
     validatedUntil: maybeTime,
-    challenge: maybe(z.strictObject({ failedAt: time, error: text })),
-    lastError: maybe(z.strictObject({ at: time, status, error: maybeText })),
+    challenge: maybe(object({ failedAt: time, error: text })),
+    lastError: maybe(object({ at: time, status, error: maybeText })),
     inFlight: count,
     queued: count,
-    targets: z.array(Target),
+    targets: list(Target),
   }),
 );
-export type EndpointStatus = z.infer<typeof EndpointStatus>;
+export type EndpointStatus = TypeOf<typeof EndpointStatus>;
 
-export const EndpointList = named(
-  "EndpointList",
-  z.strictObject({ endpoints: z.array(Endpoint), nextPageToken }),
-);
+export const EndpointList = named("EndpointList", object({ endpoints: list(Endpoint), nextPageToken }));
 
 export const ChallengeOutcome = named(
   "ChallengeOutcome",
-  z.strictObject({ passed: z.boolean(), validatedUntil: maybeTime, error: maybeText }),
+  object({ passed: flag, validatedUntil: maybeTime, error: maybeText }),
 );
 
 const config = {
@@ -64,12 +76,12 @@ const config = {
   updatedAt: time,
 };
 
-export const PushConfig = named("PushConfig", z.strictObject(config));
-export type PushConfig = z.infer<typeof PushConfig>;
+export const PushConfig = named("PushConfig", object(config));
+export type PushConfig = TypeOf<typeof PushConfig>;
 
 export const Health = named(
   "DeliveryHealth",
-  z.strictObject({
+  object({
     state,
     reason: maybeText,
     stateAt: maybeTime,
@@ -86,18 +98,12 @@ export const Health = named(
   }),
 );
 
-export const PushConfigStatus = named("PushConfigStatus", z.strictObject({ ...config, health: Health }));
-export type PushConfigStatus = z.infer<typeof PushConfigStatus>;
+export const PushConfigStatus = named("PushConfigStatus", object({ ...config, health: Health }));
+export type PushConfigStatus = TypeOf<typeof PushConfigStatus>;
 
-export const PushConfigList = named(
-  "PushConfigList",
-  z.strictObject({ configs: z.array(PushConfig), nextPageToken }),
-);
+export const PushConfigList = named("PushConfigList", object({ configs: list(PushConfig), nextPageToken }));
 
-export const RotatedSecret = named(
-  "RotatedSecret",
-  z.strictObject({ secret: text, previousValidUntil: maybeTime }),
-);
-export type RotatedSecret = z.infer<typeof RotatedSecret>;
+export const RotatedSecret = named("RotatedSecret", object({ secret: text, previousValidUntil: maybeTime }));
+export type RotatedSecret = TypeOf<typeof RotatedSecret>;
 
-export const Replay = named("Replay", z.strictObject({ notifications: count }));
+export const Replay = named("Replay", object({ notifications: count }));

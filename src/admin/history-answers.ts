@@ -1,15 +1,22 @@
 // What is answered about the history: attempts, dead letters and their retries, and the sums of all that.
 
-import * as z from "zod/mini";
 import {
   count,
+  fieldValues,
+  flag,
+  list,
   maybe,
   maybeText,
   maybeTime,
   named,
   nextPageToken,
+  number,
   OUTCOMES,
+  object,
+  oneOf,
+  share,
   status,
+  type TypeOf,
   text,
   time,
 } from "./schemas.ts";
@@ -20,7 +27,7 @@ const attempt = {
   notification: text,
   sequence: count,
   attempt: count,
-  outcome: z.enum(OUTCOMES),
+  outcome: oneOf(OUTCOMES),
   status,
   error: maybeText,
   durationMs: count,
@@ -30,19 +37,16 @@ const attempt = {
   ...place,
 };
 
-export const Delivery = named("Delivery", z.strictObject(attempt));
-export type Delivery = z.infer<typeof Delivery>;
+export const Delivery = named("Delivery", object(attempt));
+export type Delivery = TypeOf<typeof Delivery>;
 
-export const DeliveryList = named(
-  "DeliveryList",
-  z.strictObject({ deliveries: z.array(Delivery), nextPageToken }),
-);
+export const DeliveryList = named("DeliveryList", object({ deliveries: list(Delivery), nextPageToken }));
 
 const letter = {
   id: text,
   ...place,
   sequence: count,
-  state: z.enum(["dead", "retrying", "delivered", "discarded"]),
+  state: oneOf(["dead", "retrying", "delivered", "discarded"]),
   stateAt: time,
   reason: text,
   error: maybeText,
@@ -52,31 +56,31 @@ const letter = {
   diedAt: time,
 };
 
-export const DeadLetter = named("DeadLetter", z.strictObject(letter));
-export type DeadLetter = z.infer<typeof DeadLetter>;
+export const DeadLetter = named("DeadLetter", object(letter));
+export type DeadLetter = TypeOf<typeof DeadLetter>;
 
-export const DeadLetterWithBody = named("DeadLetterWithBody", z.strictObject({ ...letter, body: maybeText }));
+export const DeadLetterWithBody = named("DeadLetterWithBody", object({ ...letter, body: maybeText }));
 
 export const DeadLetterList = named(
   "DeadLetterList",
-  z.strictObject({ deadLetters: z.array(DeadLetter), nextPageToken }),
+  object({ deadLetters: list(DeadLetter), nextPageToken }),
 );
 
 export const Notification = named(
   "Notification",
-  z.strictObject({
+  object({
     id: text,
-    attempts: z.array(z.strictObject({ ...attempt, response: maybeText })),
+    attempts: list(object({ ...attempt, response: maybeText })),
     deadLetter: maybe(DeadLetter),
   }),
 );
 
 export const RetryJob = named(
   "RetryJob",
-  z.strictObject({
+  object({
     id: text,
-    state: z.enum(["running", "paused", "cancelled", "done"]),
-    filter: z.record(z.string(), z.union([z.string(), z.number()])),
+    state: oneOf(["running", "paused", "cancelled", "done"]),
+    filter: fieldValues,
     handledUpTo: maybeTime,
     retried: count,
     gone: count,
@@ -85,54 +89,47 @@ export const RetryJob = named(
     updatedAt: time,
   }),
 );
-export type RetryJob = z.infer<typeof RetryJob>;
+export type RetryJob = TypeOf<typeof RetryJob>;
 
-export const RetryJobList = named(
-  "RetryJobList",
-  z.strictObject({ retryJobs: z.array(RetryJob), nextPageToken }),
-);
+export const RetryJobList = named("RetryJobList", object({ retryJobs: list(RetryJob), nextPageToken }));
 
-const share = maybe(z.number().check(z.gte(0), z.lte(1)));
+const maybeShare = maybe(share);
 const ms = maybe(count);
-const Durations = named("Durations", z.strictObject({ mean: ms, p50: ms, p95: ms, p99: ms }));
-export type Durations = z.infer<typeof Durations>;
-const activity = { attempts: count, delivered: count, retries: count, successShare: share, meanMs: ms };
+const Durations = named("Durations", object({ mean: ms, p50: ms, p95: ms, p99: ms }));
+export type Durations = TypeOf<typeof Durations>;
+const activity = { attempts: count, delivered: count, retries: count, successShare: maybeShare, meanMs: ms };
 
 export const Analytics = named(
   "Analytics",
-  z.strictObject({
+  object({
     from: time,
     to: time,
     attempts: count,
     delivered: count,
     failed: count,
     retries: count,
-    successShare: share,
-    attemptsPerMinute: z.number(),
-    durationMs: z.strictObject({ all: Durations, delivered: Durations }),
-    hours: z.array(
-      z.strictObject({ hour: time, attempts: count, delivered: count, failed: count, retries: count }),
-    ),
-    codes: z.array(z.strictObject({ code: text, attempts: count })),
-    failures: z.array(
-      z.strictObject({ outcome: text, status, error: maybeText, attempts: count, retries: count }),
-    ),
-    mostActive: z.strictObject({
+    successShare: maybeShare,
+    attemptsPerMinute: number,
+    durationMs: object({ all: Durations, delivered: Durations }),
+    hours: list(object({ hour: time, attempts: count, delivered: count, failed: count, retries: count })),
+    codes: list(object({ code: text, attempts: count })),
+    failures: list(object({ outcome: text, status, error: maybeText, attempts: count, retries: count })),
+    mostActive: object({
       since: time,
-      owners: z.array(z.strictObject({ owner: text, ...activity })),
-      endpoints: z.array(z.strictObject({ owner: text, origin: text, ...activity })),
+      owners: list(object({ owner: text, ...activity })),
+      endpoints: list(object({ owner: text, origin: text, ...activity })),
     }),
   }),
 );
-export type Analytics = z.infer<typeof Analytics>;
+export type Analytics = TypeOf<typeof Analytics>;
 
 export const Retention = named(
   "Retention",
-  z.strictObject({
-    days: z.number(),
+  object({
+    days: number,
     keptSince: time,
-    attempts: z.strictObject({ count, oldestAt: maybeTime, newestAt: maybeTime }),
-    deadLetters: z.strictObject({
+    attempts: object({ count, oldestAt: maybeTime, newestAt: maybeTime }),
+    deadLetters: object({
       dead: count,
       retrying: count,
       delivered: count,
@@ -141,10 +138,10 @@ export const Retention = named(
     }),
   }),
 );
-export type Retention = z.infer<typeof Retention>;
+export type Retention = TypeOf<typeof Retention>;
 
 export const Trimmed = named(
   "Trimmed",
-  z.strictObject({ attempts: count, sums: count, deadLetters: count, retryJobs: count, more: z.boolean() }),
+  object({ attempts: count, sums: count, deadLetters: count, retryJobs: count, more: flag }),
 );
-export type Trimmed = z.infer<typeof Trimmed>;
+export type Trimmed = TypeOf<typeof Trimmed>;

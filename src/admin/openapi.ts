@@ -1,12 +1,9 @@
 // The OpenAPI document of the operators' API, made from the table of routes: what it says is what is served.
 
-import * as z from "zod/mini";
 import packageJson from "../../package.json";
 import type { Field, Fields } from "./fields.ts";
 import { type AnyRoute, route } from "./routes.ts";
-import { ErrorAnswer, OpenApi, schemas } from "./schemas.ts";
-
-type Json = Record<string, unknown>;
+import { type Described, ErrorAnswer, type Json, namedSchemas, OpenApi, type TypeOf } from "./schemas.ts";
 
 /** What every request may be answered with. */
 const errors: Readonly<Record<string, string>> = {
@@ -29,7 +26,7 @@ const variables: Readonly<Record<string, string>> = {
 
 /** The route that serves the document of `routes`, itself included. */
 export function documentRoute(routes: readonly AnyRoute[]): AnyRoute {
-  let document: z.infer<typeof OpenApi> | undefined;
+  let document: TypeOf<typeof OpenApi> | undefined;
   const own = route({
     verb: "GET",
     path: "/admin/v1/openapi.json",
@@ -44,7 +41,7 @@ export function documentRoute(routes: readonly AnyRoute[]): AnyRoute {
   return own;
 }
 
-function toDocument(routes: readonly AnyRoute[]): z.infer<typeof OpenApi> {
+function toDocument(routes: readonly AnyRoute[]): TypeOf<typeof OpenApi> {
   const paths: Record<string, Json> = {};
   for (const each of routes) {
     paths[each.path] = { ...paths[each.path], [each.verb.toLowerCase()]: toOperation(each) };
@@ -63,7 +60,7 @@ function toDocument(routes: readonly AnyRoute[]): z.infer<typeof OpenApi> {
     paths,
     components: {
       securitySchemes: { operator: { type: "http", scheme: "bearer", description: "ADMIN_KEY" } },
-      schemas: toComponents(),
+      schemas: namedSchemas(),
     },
   };
 }
@@ -78,7 +75,7 @@ function toOperation(each: AnyRoute): Json {
     })),
     ...(isGet ? Object.entries(fields) : []).map(([name, field]) => toParameter(name, field)),
   ];
-  const responses: Json = { [status]: toResponse("It is done.", answer) };
+  const responses: Record<string, Json> = { [status]: toResponse("It is done.", answer) };
   for (const [code, what] of Object.entries(errors)) responses[code] = toResponse(what, ErrorAnswer);
   return {
     operationId: operationId(each),
@@ -109,24 +106,8 @@ function toBody(fields: Fields): Json {
   return { required: required.length > 0, content: { "application/json": { schema } } };
 }
 
-function toResponse(description: string, answer: z.ZodMiniType): Json {
-  return { description, content: { "application/json": { schema: toSchema(answer) } } };
-}
-
-function toSchema(answer: z.ZodMiniType): Json {
-  const name = schemas.get(answer)?.id;
-  return name === undefined ? { type: "object" } : { $ref: reference(name) };
-}
-
-function reference(name: string): string {
-  return `#/components/schemas/${name}`;
-}
-
-function toComponents(): Json {
-  const { schemas: all } = z.toJSONSchema(schemas, { uri: reference });
-  return Object.fromEntries(
-    Object.entries(all).map(([name, { $schema: _, $id: __, ...schema }]) => [name, schema]),
-  );
+function toResponse(description: string, { json }: Described<unknown>): Json {
+  return { description, content: { "application/json": { schema: json } } };
 }
 
 /** `GET /admin/v1/retry-jobs/{id}` is getRetryJobsById, and `POST …:pause` of it postRetryJobsByIdPause. */

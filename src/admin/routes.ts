@@ -1,8 +1,8 @@
 // What a route of the operators' API is: the dispatcher and the OpenAPI document are loops over the same table.
 
-import type * as z from "zod/mini";
 import type { AdminDeps } from "./deps.ts";
 import type { Fields, ValuesOf } from "./fields.ts";
+import type { Described } from "./schemas.ts";
 
 export type Call<F extends Fields> = {
   /** The variables of the path, decoded. */
@@ -19,7 +19,7 @@ export type Route<F extends Fields = Fields, A = unknown> = {
   /** Of a GET in the query, of a POST in a JSON body. */
   fields: F;
   status: 200 | 201 | 202;
-  answer: z.ZodMiniType<A>;
+  answer: Described<A>;
   handle(deps: AdminDeps, call: Call<F>): Promise<A>;
 };
 

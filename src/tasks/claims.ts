@@ -115,6 +115,8 @@ export class Claims {
     for (const lane of [first, ...peers.filter(isPeer)]) {
       const own = lane === first ? config : configs.get(lane.task, lane.config);
       if (!own || own.deleting || own.batch?.key !== key) continue;
+      // What a config is sent again goes beside its own lane, never with it: a batch holds an event once.
+      if (members.some((member) => member.lane.ids === lane.ids)) continue;
       const notifications: Notification[] = [];
       for (const notification of upcoming(journal, lane, own.events, lane.head - 1, lane.sequence)) {
         const entry = journal.entry(lane.task, notification[0]);

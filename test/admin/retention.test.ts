@@ -75,9 +75,9 @@ describe("trimming", () => {
   it("goes on in chunks, and says when there is more", async () => {
     await saveAttempts(
       db,
-      attemptRows(5_500, (i) => ({ n: i, startedAt: DAY })),
+      attemptRows(10_500, (i) => ({ n: i, startedAt: DAY })),
     );
-    expect(await trimHistory(operator.deps)).toMatchObject({ attempts: 5_000, more: true });
-    expect(await trimHistory(operator.deps)).toMatchObject({ attempts: 500, more: false });
+    expect(await trimHistory(operator.deps, 1)).toMatchObject({ attempts: 5_000, more: true });
+    expect(await trimHistory(operator.deps)).toMatchObject({ attempts: 5_500, more: false });
   });
 });

@@ -4,10 +4,18 @@
 // Connections are kept open for longer than a test lasts, unless a test closes them: one that ends by itself while
 // it is taken for the next request is a failure nobody asked for.
 
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { createServer as createHttpServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Server,
+  type Socket,
+} from "node:net";
 import type { Certificate } from "./certificates.ts";
 
 /** A request that has come whole. */
@@ -80,6 +88,33 @@ export function startSocketReceiver(onData: (socket: Socket, data: Buffer) => vo
     socket.on("data", (data) => onData(socket, data));
   });
   return listen(server, "http", []);
+}
+
+/** A port at which connections queue up and are never taken: its process has been stopped, and the queue is full. */
+export async function startUnaccepting(): Promise<Receiver> {
+  const script = `const server = require("node:net").createServer();
+    server.listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => console.log(server.address().port));`;
+  const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = (await once(child.stdout, "data")) as [Buffer];
+  const port = Number(line);
+  child.kill("SIGSTOP");
+  const fillers = Array.from({ length: 4 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+  const origin = `http://127.0.0.1:${port}`;
+  return {
+    origin,
+    url: `${origin}/`,
+    port,
+    received: [],
+    connections: () => 0,
+    open: () => 0,
+    async close() {
+      for (const filler of fillers) filler.destroy();
+      const ended = once(child, "close");
+      child.kill("SIGKILL");
+      await ended;
+    },
+    reopen: () => Promise.reject(new Error("it has never been open")),
+  };
 }
 
 async function listen(server: Server, scheme: "http" | "https", received: Received[]): Promise<Receiver> {

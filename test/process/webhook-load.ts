@@ -56,9 +56,9 @@ export class WebhookLoad implements Sideline {
 
   actions(life: Life, send: Send): Action[] {
     return [
-      [4, () => this.#configureLater(life, send)],
-      [1, () => this.#deleteRecent(life)],
-      [1, () => this.#replaceRecent(life)],
+      [8, () => this.#configureLater(life, send)],
+      [3, () => this.#deleteRecent(life)],
+      [3, () => this.#replaceRecent(life)],
     ];
   }
 

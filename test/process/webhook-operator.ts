@@ -15,6 +15,7 @@ export type Delivery = {
   config: string;
   plannedAt: string;
   startedAt: string;
+  durationMs: number;
 };
 
 export type DeadLetter = {

@@ -5,7 +5,7 @@ import type { Claim, ExchangeAnswer, ExchangeRequest, Settlement } from "../../s
 import { ATTEMPT_MS, DAY, type Stage } from "../support/notifications.ts";
 import type { Oracle } from "./webhook-oracle.ts";
 
-type InHand = { claim: Claim; sentAt: number | undefined };
+type InHand = { claim: Claim; sentAt: number; ending: Ending | undefined };
 
 /** How an attempt ends; with `accepted` the receiver took it, whatever the endpoint learns of that. */
 type Ending = { outcome: Settlement["outcome"]; status?: number; accepted?: boolean; retryAfterMs?: number };
@@ -59,7 +59,7 @@ export class FaultyEndpoint {
     if (isLost) return;
     this.#said = request.settled;
     this.#settled = [];
-    for (const claim of answer.claims) this.inHand.set(claim.key, { claim, sentAt: undefined });
+    for (const claim of answer.claims) this.inHand.set(claim.key, { claim, sentAt: 0, ending: undefined });
     this.awake = answer.more || this.inHand.size > 0;
   }
 
@@ -80,38 +80,37 @@ export class FaultyEndpoint {
     };
   }
 
-  /** Begins or ends one of the sends it has in hand. */
+  /** Begins one of the sends it has in hand, or learns how one has ended. */
   send(): void {
     const all = [...this.inHand.values()];
     const held = all[this.#chance(all.length)];
     if (!held) return;
-    if (held.sentAt === undefined) {
+    if (!held.ending) {
       if (this.#happens(12)) {
-        this.#end(held, { outcome: "released" });
+        this.#end(held, released);
         return;
       }
       held.sentAt = this.#stage.now;
+      held.ending = this.calm ? good : this.#ending();
+      this.#oracle.arrived(held.claim, held.ending.accepted ?? held.ending.outcome === "delivered");
+      if (this.#happens(3)) return;
     }
-    const ending = this.calm ? good : this.#ending();
-    this.#oracle.arrived(held.claim, ending.accepted ?? ending.outcome === "delivered");
     // Now and then nobody ever learns how it ended.
     if (this.#happens(15)) this.inHand.delete(held.claim.key);
-    else this.#end(held, ending);
-    if (ending.retryAfterMs !== undefined) {
-      this.#holds.set(held.claim.target, this.#stage.now + ending.retryAfterMs);
-    }
+    else this.#end(held, held.ending);
   }
 
   #end({ claim, sentAt }: InHand, { outcome, status, retryAfterMs }: Ending): void {
     const { key, id, attempt } = claim;
     this.inHand.delete(key);
     this.awake = true;
+    if (retryAfterMs !== undefined) this.#holds.set(claim.target, this.#stage.now + retryAfterMs);
     this.#settled.push({
       key,
       id,
       attempt,
       outcome,
-      startedAt: outcome === "released" ? 0 : (sentAt ?? 0),
+      startedAt: outcome === "released" ? 0 : sentAt,
       durationMs: 10,
       ...(status !== undefined && { status }),
       ...(status === undefined && outcome === "retry" && { error: "timeout" as const }),
@@ -121,8 +120,8 @@ export class FaultyEndpoint {
 
   #ending(): Ending {
     const dice = this.#chance(100);
-    if (dice < 50) return good;
-    if (dice < 65) return { outcome: "retry", status: 500 };
+    if (dice < 40) return good;
+    if (dice < 60) return { outcome: "retry", status: 500 };
     if (dice < 72) return { outcome: "retry", status: 429, retryAfterMs: [0, 1_000, 60_000, DAY][this.#chance(4)] ?? 0 };
     if (dice < 80) return { outcome: "rejected", status: 404 };
     if (dice < 82) return { outcome: "gone", status: 410 };
@@ -132,15 +131,15 @@ export class FaultyEndpoint {
 
   /** What lasts longer than an attempt may is over. */
   expire(): void {
-    for (const [key, { sentAt }] of this.inHand) {
-      if (sentAt !== undefined && this.#stage.now - sentAt > ATTEMPT_MS) this.inHand.delete(key);
+    for (const held of this.inHand.values()) {
+      if (held.ending && this.#stage.now - held.sentAt >= ATTEMPT_MS) this.#end(held, held.ending);
     }
   }
 
   /** Nothing of this lane is sent any more. */
   forget(lane: string): void {
     for (const held of this.inHand.values()) {
-      if (held.claim.lanes.includes(lane)) this.#end(held, { outcome: "released" });
+      if (held.claim.lanes.includes(lane)) this.#end(held, released);
     }
   }
 
@@ -149,4 +148,5 @@ export class FaultyEndpoint {
   }
 }
 
+const released: Ending = { outcome: "released" };
 const good: Ending = { outcome: "delivered", status: 200 };

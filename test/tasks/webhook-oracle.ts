@@ -14,8 +14,9 @@ export type Life = {
   id: string;
   /** What its webhook-ids begin with. */
   ids: string;
-  /** The journal row after which it hears. */
-  start: number;
+  /** The rows that it wants, as far as the journal has been read. */
+  wanted: number[];
+  readTo: number;
   config: StoredConfig;
   /** Its lanes, but for those that send again. */
   lanes: Set<string>;
@@ -65,7 +66,8 @@ export class Oracle {
       task,
       id: config.id,
       ids: config.lane,
-      start: after,
+      wanted: [],
+      readTo: after,
       config,
       lanes: new Set(),
       isDeleted: false,
@@ -95,9 +97,13 @@ export class Oracle {
   }
 
   /** The rows that a config wants, in order. */
-  wanted({ task, start, config }: Life): number[] {
-    const events = this.#stage.store.journal.events(task, start);
-    return [...events].filter((entry) => wants(config.events, entry)).map(({ seq }) => seq);
+  wanted(life: Life): readonly number[] {
+    const { task, config, wanted } = life;
+    for (const entry of this.#stage.store.journal.events(task, life.readTo)) {
+      if (wants(config.events, entry)) wanted.push(entry.seq);
+      life.readTo = entry.seq;
+    }
+    return wanted;
   }
 
   /** What is in a claim. */
@@ -231,7 +237,8 @@ export class Oracle {
   }
 
   #isDead(id: string): boolean {
-    return this.letters().some((letter) => letter.id === id);
+    if (this.#letters.has(id)) return true;
+    return this.#stage.storage.sql.exec("SELECT 1 FROM dead WHERE id = ?", id).toArray().length > 0;
   }
 
   /** When everything has had its time: whatever is not delivered is a letter that says why. */

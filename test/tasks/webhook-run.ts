@@ -17,7 +17,7 @@ import { createRandom } from "./random.ts";
 import { type Chance, FaultyEndpoint } from "./webhook-endpoint.ts";
 import { Oracle } from "./webhook-oracle.ts";
 
-const STEPS = 40;
+const STEPS = 120;
 const ORIGINS = ["https://one.test", "https://two.test"];
 const batch = { key: "shared", maxEvents: 5, maxWaitMs: SECOND };
 
@@ -54,13 +54,12 @@ class Run {
 
   /** What may happen, and how often in relation to the rest. */
   readonly #deeds: [weight: number, () => Promise<void> | void][] = [
-    [12, () => this.#emit()],
+    [10, () => this.#emit()],
     [2, () => this.#newTask()],
-    [14, () => this.#passTime()],
-    [14, () => this.#hearDoorbell()],
-    [22, () => this.#pick([...this.#endpoints.values()])?.send()],
-    [22, () => this.#exchange()],
-    [8, () => this.#stage.alarm()],
+    [20, () => this.#passTime()],
+    [14, () => this.#hearDoorbells()],
+    [40, () => this.#work()],
+    [4, () => this.#stage.alarm()],
     [1, () => this.#dropAlarm()],
     [2, () => this.#stage.start()],
     [2, () => this.#pick([...this.#endpoints.values()])?.crash()],
@@ -84,9 +83,17 @@ class Run {
   /** From now on nothing fails any more; it takes as long as it takes. */
   async end(): Promise<void> {
     const stage = this.#stage;
+    const dbg0 = (globalThis as any).dbg0 ??= {n:0, att:0, acc:0, rows:0, paused:0, bells:0, pend:0};
+    dbg0.n++; dbg0.att += stage.attempts().length; dbg0.acc += this.#oracle.lives.reduce((s,l)=>s+l.accepted.size,0); dbg0.rows += this.#oracle.lives.reduce((s,l)=>s+this.#oracle.wanted(l).length,0); dbg0.paused += this.#oracle.lives.filter(l=>!l.isDeleted&&l.isPaused).length; dbg0.bells += stage.doorbells.length;
+    dbg0.pend += stage.storage.sql.exec("SELECT 1 FROM lanes WHERE pending=1").toArray().length;
+    if (dbg0.n % 100 === 0) console.log(JSON.stringify(dbg0));
     this.#calm = true;
     await stage.start();
-    for (const endpoint of this.#endpoints.values()) endpoint.calm = true;
+    for (const endpoint of this.#endpoints.values()) {
+      endpoint.calm = true;
+      // What it still has to say of the past is heard before configs are resumed.
+      endpoint.exchange();
+    }
     for (const life of this.#oracle.lives) {
       if (life.isDeleted) continue;
       const query = { task: life.task, config: life.id };
@@ -95,16 +102,30 @@ class Run {
       stage.operations.setState({ ...query, state: "active" });
       this.#oracle.restarted(life);
     }
-    for (let i = 0; i < 400 && !this.#isQuiet(); i++) {
-      await stage.run(i < 200 ? 10 * SECOND : DAY);
-      while (this.#rung < stage.doorbells.length) this.#hearDoorbell();
+    for (let i = 0; i < 100 && !this.#isQuiet(); i++) {
+      await stage.run(Math.max(0, (stage.alarmAt ?? stage.now) - stage.now));
+      this.#hearDoorbells();
       for (const endpoint of this.#endpoints.values()) {
         while (endpoint.inHand.size > 0) endpoint.send();
         if (endpoint.awake) endpoint.exchange();
       }
     }
+    if (!this.#isQuiet()) {
+      const { storage, alarmAt, now, doorbells } = stage;
+      console.log(JSON.stringify({ alarmAt, now, rung: this.#rung, bells: doorbells.length, e: [...this.#endpoints.values()].map((e) => [e.name, e.awake, e.inHand.size]), lanes: storage.sql.exec("SELECT lanes.*, deleting FROM lanes LEFT JOIN configs ON configs.task = lanes.task AND configs.id = lanes.config WHERE pending").toArray(), outbox: storage.sql.exec("SELECT * FROM outbox LIMIT 2").toArray() }, null, 1));
+    }
     expect(this.#isQuiet(), "everything comes to an end").toBe(true);
     this.#oracle.checkEnd();
+    const dbg = (globalThis as any).dbg ??= {n:0};
+    dbg.n++;
+    const add=(k:string,v:number)=>{dbg[k]=(dbg[k]??0)+v};
+    add("lives", this.#oracle.lives.length); add("deleted", this.#oracle.lives.filter(l=>l.isDeleted).length); add("gone", this.#oracle.lives.filter(l=>l.isGone).length);
+    add("accepted", this.#oracle.lives.reduce((s,l)=>s+l.accepted.size,0)); add("letters", this.#oracle.letters().length);
+    add("wanted", this.#oracle.lives.filter(l=>!l.isDeleted).reduce((s,l)=>s+l.wanted.length,0));
+    const at = stage.attempts(); add("attempts", at.length); add("retries", at.filter(a=>a.attempt>1).length); add("max", Math.max(0,...at.map(a=>a.attempt))); add("bells", stage.doorbells.length);
+    add("inbatch", at.filter(a=>this.#oracle.lives.find(l=>a.notification.startsWith(l.ids+"-"))?.config.batch).length);
+    add("disabled", [...stage.archived.values()].filter(i=>i.kind==="config" && i.config.state==="disabled").length);
+    if (dbg.n % 100 === 0) console.log(JSON.stringify(dbg));
     stage.store.lanes.trimBatches();
     const left = stage.storage.sql.exec("SELECT id FROM batches").toArray();
     expect(left, "no batch is left").toEqual([]);
@@ -157,19 +178,20 @@ class Run {
 
   // Doorbells and endpoints.
 
-  #hearDoorbell(): void {
+  #hearDoorbells(): void {
     const { doorbells } = this.#stage;
-    if (this.#rung === doorbells.length) return;
-    const bell = doorbells[this.#rung++];
-    const dice = this.#calm ? 2 : this.#chance(6);
-    if (dice === 0 || !bell) return;
-    const endpoint = this.#endpoints.get(bell.endpoint);
-    for (let i = 0; i < (dice === 1 ? 3 : 1); i++) endpoint?.exchange();
+    while (this.#rung < doorbells.length) {
+      const bell = doorbells[this.#rung++];
+      const dice = this.#calm ? 2 : this.#chance(6);
+      const endpoint = bell && dice > 0 ? this.#endpoints.get(bell.endpoint) : undefined;
+      for (let i = 0; i < (dice === 1 ? 3 : 1); i++) endpoint?.exchange();
+    }
   }
 
-  #exchange(): void {
-    const endpoint = this.#pick([...this.#endpoints.values()].filter(({ awake }) => awake));
-    endpoint?.exchange();
+  #work(): void {
+    const endpoint = this.#pick([...this.#endpoints.values()]);
+    for (let i = this.#chance(4); i > 0; i--) endpoint?.send();
+    if (endpoint?.awake) endpoint.exchange();
   }
 
   // Callers.
