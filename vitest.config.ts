@@ -31,7 +31,8 @@ export default defineConfig({
           STEP_MILLISECONDS: "20",
           JOB_WATCH_SECONDS: "1",
           // Keys of these tests alone.
-          ENCRYPTION_KEYS: "2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,1:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
+          ENCRYPTION_KEYS:
+            "2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,1:Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
           SIGNING_KEYS: JSON.stringify([signingKey]),
           // Of the seeded runs: how many, and the one to repeat.
           TEST_RUNS: process.env.RUNS ?? "1000",

@@ -175,7 +175,7 @@ export function markStatement(
   return db
     .prepare(
       `UPDATE dead_letters SET state = ?2, state_at = ?3
-       WHERE (id, died_at + 0 * ?3) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+       WHERE (id, died_at) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
          AND state IN (SELECT value FROM json_each(?4))`,
     )
     .bind(versions, to, now, JSON.stringify(from));

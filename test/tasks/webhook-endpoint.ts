@@ -2,7 +2,7 @@
 // what a home answered, is told twice, sends late. What it does keep are the promises of delivery/exchange.
 
 import type { Claim, ExchangeAnswer, ExchangeRequest, Settlement } from "../../src/delivery/exchange.ts";
-import { ATTEMPT_MS, DAY, type Stage } from "../support/notifications.ts";
+import { ATTEMPT_MS, type Stage } from "../support/notifications.ts";
 import type { Oracle } from "./webhook-oracle.ts";
 
 type InHand = { claim: Claim; sentAt: number; ending: Ending | undefined };
@@ -55,6 +55,11 @@ export class FaultyEndpoint {
       this.#oracle.claimed(claim, inHand);
       inHand.push(claim);
     }
+    const d = (globalThis as any).dbg1 ??= {};
+    const inc = (k: string, v = 1) => { d[k] = (d[k] ?? 0) + v; };
+    if (!this.calm) { inc("exchanges"); inc("claims", answer.claims.length); inc("lost", isLost ? 1 : 0); inc("lostclaims", isLost ? answer.claims.length : 0); inc("want0", request.want === 0 ? 1 : 0); inc("holds", request.allowances.length);
+      inc("pending", this.#stage.storage.sql.exec("SELECT 1 FROM lanes WHERE due <= ? AND endpoint = ?", this.#stage.now, this.name).toArray().length);
+      inc("future", this.#stage.storage.sql.exec("SELECT 1 FROM lanes WHERE due > ? AND endpoint = ?", this.#stage.now, this.name).toArray().length); inc("inhand", this.inHand.size)}
     // What it said may have been heard or not; it says it again.
     if (isLost) return;
     this.#said = request.settled;
@@ -122,7 +127,7 @@ export class FaultyEndpoint {
     const dice = this.#chance(100);
     if (dice < 40) return good;
     if (dice < 60) return { outcome: "retry", status: 500 };
-    if (dice < 72) return { outcome: "retry", status: 429, retryAfterMs: [0, 1_000, 60_000, DAY][this.#chance(4)] ?? 0 };
+    if (dice < 72) return { outcome: "retry", status: 429, retryAfterMs: [0, 1_000, 5_000, 60_000, 3_600_000][this.#chance(5)] ?? 0 };
     if (dice < 80) return { outcome: "rejected", status: 404 };
     if (dice < 82) return { outcome: "gone", status: 410 };
     if (dice < 85) return { outcome: "unauthorized", status: 401 };

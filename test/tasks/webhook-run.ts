@@ -54,11 +54,9 @@ class Run {
 
   /** What may happen, and how often in relation to the rest. */
   readonly #deeds: [weight: number, () => Promise<void> | void][] = [
-    [10, () => this.#emit()],
+    [20, () => this.#emit()],
     [2, () => this.#newTask()],
-    [20, () => this.#passTime()],
-    [14, () => this.#hearDoorbells()],
-    [40, () => this.#work()],
+    [30, () => this.#passTime()],
     [4, () => this.#stage.alarm()],
     [1, () => this.#dropAlarm()],
     [2, () => this.#stage.start()],
@@ -78,6 +76,11 @@ class Run {
     });
     await deed?.[1]();
     await this.#stage.calm();
+    if (this.#chance(2) === 0) this.#hearDoorbells();
+    for (const endpoint of this.#endpoints.values()) {
+      for (let i = this.#chance(4); i > 0; i--) endpoint.send();
+      if (endpoint.awake && this.#chance(2) === 0) endpoint.exchange();
+    }
   }
 
   /** From now on nothing fails any more; it takes as long as it takes. */
@@ -86,7 +89,7 @@ class Run {
     const dbg0 = (globalThis as any).dbg0 ??= {n:0, att:0, acc:0, rows:0, paused:0, bells:0, pend:0};
     dbg0.n++; dbg0.att += stage.attempts().length; dbg0.acc += this.#oracle.lives.reduce((s,l)=>s+l.accepted.size,0); dbg0.rows += this.#oracle.lives.reduce((s,l)=>s+this.#oracle.wanted(l).length,0); dbg0.paused += this.#oracle.lives.filter(l=>!l.isDeleted&&l.isPaused).length; dbg0.bells += stage.doorbells.length;
     dbg0.pend += stage.storage.sql.exec("SELECT 1 FROM lanes WHERE pending=1").toArray().length;
-    if (dbg0.n % 100 === 0) console.log(JSON.stringify(dbg0));
+    if (dbg0.n % 100 === 0) console.log(JSON.stringify(dbg0), JSON.stringify((globalThis as any).dbg1));
     this.#calm = true;
     await stage.start();
     for (const endpoint of this.#endpoints.values()) {
@@ -165,7 +168,7 @@ class Run {
   async #passTime(): Promise<void> {
     const dice = this.#chance(100);
     if (dice < 5) await this.#stage.pass(-this.#chance(5) * SECOND);
-    else await this.#stage.pass(this.#chance(dice < 75 ? 10 * SECOND : dice < 90 ? MINUTE : dice < 97 ? HOUR : DAY));
+    else await this.#stage.pass(this.#chance(dice < 70 ? 10 * SECOND : dice < 88 ? MINUTE : dice < 98 ? HOUR : DAY));
     for (const endpoint of this.#endpoints.values()) endpoint.expire();
     const { alarmAt, now } = this.#stage;
     if (alarmAt !== null && alarmAt <= now) await this.#stage.alarm();
@@ -186,12 +189,6 @@ class Run {
       const endpoint = bell && dice > 0 ? this.#endpoints.get(bell.endpoint) : undefined;
       for (let i = 0; i < (dice === 1 ? 3 : 1); i++) endpoint?.exchange();
     }
-  }
-
-  #work(): void {
-    const endpoint = this.#pick([...this.#endpoints.values()]);
-    for (let i = this.#chance(4); i > 0; i--) endpoint?.send();
-    if (endpoint?.awake) endpoint.exchange();
   }
 
   // Callers.
