@@ -55,6 +55,8 @@ export class FaultyEndpoint {
       this.#oracle.claimed(claim, inHand);
       inHand.push(claim);
     }
+    if ((globalThis as any).TR) { const q = (globalThis as any).TR as string; const L = this.#stage.storage.sql.exec("SELECT head,sequence,attempt,due,pending,state,batch FROM lanes WHERE lane=?", q).toArray();
+      console.log("TRACE", this.#stage.now, JSON.stringify({ settled: request.settled.map(s=>[s.key.slice(0,14), s.outcome, s.attempt]), claims: answer.claims.map(c=>[c.key.slice(0,14), c.attempt, this.#oracle.notified(c).map(n=>n.life.ids+"-"+n.seq).join()]), isLost, L })); }
     const d = (globalThis as any).dbg1 ??= {};
     const inc = (k: string, v = 1) => { d[k] = (d[k] ?? 0) + v; };
     if (!this.calm) { inc("exchanges"); inc("claims", answer.claims.length); inc("lost", isLost ? 1 : 0); inc("lostclaims", isLost ? answer.claims.length : 0); inc("want0", request.want === 0 ? 1 : 0); inc("holds", request.allowances.length);

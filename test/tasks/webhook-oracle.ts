@@ -266,6 +266,7 @@ export class Oracle {
         const numbers = attempts.map(({ attempt }) => attempt);
         // Beginning anew is what a config does that was replaced or resumed.
         const odd = numbers.filter((number, i) => number !== 1 && number !== (numbers[i - 1] ?? 0) + 1);
+        if (odd.length) console.log(JSON.stringify([life, attempts, numbers], null, 0));
         expect(odd, "attempts are all there").toEqual([]);
       }
     }

@@ -1,3 +1,4 @@
+(globalThis as any).TRACE_LANE = "lane9";
 // One seeded run: tasks with several configs, callers, operators, endpoints and a home, in which anything may happen
 // at any time and everything may fail. In the end all of it works again, and everything has to come right.
 
@@ -23,6 +24,7 @@ const batch = { key: "shared", maxEvents: 5, maxWaitMs: SECOND };
 
 /** Runs one seed on a stage with an empty database. */
 export async function runSeed(stage: Stage, seed: number): Promise<void> {
+  (globalThis as any).TR = (globalThis as any).TRACE_LANE;
   const run = new Run(stage, seed);
   for (let i = 0; i < STEPS; i++) await run.step();
   await run.end();
