@@ -21,21 +21,24 @@ export function createCalls(client, { paths, owner }) {
   /** A blocking SendMessage to echo, perhaps with a webhook; the answer must be the completed task with its artifact. */
   async function sendEcho(n, webhook) {
     const text = `hello ${n}`;
-    const configuration = webhook && { taskPushNotificationConfig: { url: webhook } };
-    const { task } = await rpc(paths.echo, "SendMessage", { message: message(text), configuration });
+    const { task } = await rpc(paths.echo, "SendMessage", {
+      message: message(text),
+      configuration: withWebhook(webhook),
+    });
     expect(task?.status?.state === "TASK_STATE_COMPLETED", `echo: ${task?.status?.state}`);
     expect(task.artifacts?.[0]?.parts?.[0]?.text === `echo: ${text}`, "echo: wrong artifact");
     return task.id;
   }
 
   /** SendMessage with `returnImmediately`; a task that takes `slowMs` must come back unfinished. */
-  async function sendAndReturn(slowMs) {
+  async function sendAndReturn(slowMs, webhook) {
     const { task } = await rpc(slowMs === 0 ? paths.echo : paths.conformance, "SendMessage", {
       message: message(slowMs === 0 ? "hello" : `slow:${slowMs}`),
-      configuration: { returnImmediately: true },
+      configuration: { returnImmediately: true, ...withWebhook(webhook) },
     });
     expect(task?.id !== undefined, "returnImmediately: no task");
     expect(slowMs === 0 || task.status.state !== "TASK_STATE_COMPLETED", "returnImmediately: waited");
+    return task.id;
   }
 
   /**
@@ -81,6 +84,10 @@ export function createCalls(client, { paths, owner }) {
   }
 
   return { sendEcho, sendAndReturn, stream, getTask, listTasks };
+}
+
+function withWebhook(url) {
+  return url === undefined ? undefined : { taskPushNotificationConfig: { url } };
 }
 
 function message(text) {

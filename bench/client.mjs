@@ -3,6 +3,7 @@
 // and then waits for what is in flight: a server that answers late cannot hide its slowest answers.
 
 import http from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
 
 const REQUEST_TIMEOUT_MS = 60_000;
 
@@ -75,20 +76,49 @@ export async function measure({ connections, durationMs = Number.POSITIVE_INFINI
   }
   await Promise.all(Array.from({ length: connections }, lane));
 
-  latencies.sort((a, b) => a - b);
-  settled.sort((a, b) => a - b);
-  firsts.sort((a, b) => a - b);
   return {
     rate: latencies.length / ((end - start) / 1000),
-    p50: percentile(latencies, 0.5),
-    p95: percentile(latencies, 0.95),
-    p99: percentile(latencies, 0.99),
-    settledP99: percentile(settled, 0.99),
-    firstP50: percentile(firsts, 0.5),
+    ...percentiles(latencies),
+    settledP99: percentiles(settled).p99,
+    firstP50: percentiles(firsts).p50,
     count: latencies.length,
     failed: started - latencies.length,
     errors,
   };
+}
+
+/**
+ * An open loop: `count` calls, `rate` a second, whether or not the earlier ones have been answered. A latency counts
+ * from the moment a call was due, so neither a slow server nor a late load can hide what it holds up.
+ */
+export async function pace({ rate, count, call }) {
+  const latencies = [];
+  const errors = new Map();
+  const calls = [];
+  const start = performance.now();
+
+  async function one(n, dueAt) {
+    try {
+      await call(n);
+      latencies.push(performance.now() - dueAt);
+    } catch (error) {
+      errors.set(error.message, (errors.get(error.message) ?? 0) + 1);
+    }
+  }
+  for (let n = 0; n < count; n++) {
+    const dueAt = start + (n * 1000) / rate;
+    const waitMs = dueAt - performance.now();
+    if (waitMs > 0) await delay(waitMs);
+    calls.push(one(n, dueAt));
+  }
+  await Promise.all(calls);
+  return { latencies, failed: count - latencies.length, errors };
+}
+
+/** Sorts the values in place; `{ p50, p95, p99 }`. */
+export function percentiles(values) {
+  values.sort((a, b) => a - b);
+  return { p50: percentile(values, 0.5), p95: percentile(values, 0.95), p99: percentile(values, 0.99) };
 }
 
 /** The smallest value that at least the share `q` of the sorted values does not exceed (nearest rank). */

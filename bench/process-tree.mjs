@@ -9,6 +9,29 @@ export function residentMegabytes({ pid }) {
   return sum(descendants(pid), ({ rss }) => rss) / 1024;
 }
 
+/**
+ * The highest of many looks at the resident memory, in MB: `look()` now and then, `highest()` in the end. A look is
+ * cheap where there is /proc; elsewhere it is one at `ps`.
+ */
+export function watchMemory(server) {
+  const ids = descendants(server.pid).map(({ id }) => id);
+  let highest = 0;
+  return {
+    look() {
+      highest = Math.max(highest, residentOf(ids) ?? residentMegabytes(server));
+    },
+    highest: () => highest,
+  };
+}
+
+function residentOf(ids) {
+  try {
+    return sum(ids, (id) => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${id}/status`, "utf8"))[1])) / 1024;
+  } catch {
+    return undefined;
+  }
+}
+
 /** User and system time so far, in milliseconds (in steps of 10); undefined where there is no /proc. */
 export function cpuMilliseconds({ pid }) {
   try {

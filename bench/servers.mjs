@@ -26,6 +26,8 @@ export const SERVERS = {
     paths: { echo: "/echo", conformance: "/conformance" },
     command: () => [path.join(ROOT, "scripts/serve.ts")],
     env: (port, state) => ({ PORT: port, STATE_DIR: state }),
+    // It answers GET /health before its database has its tables.
+    readyLine: /^Ready on /m,
   },
   memory: { title: "SDK, memory", ...peer("memory") },
   full: { title: "SDK, SQLite FULL", ...peer("full") },
@@ -84,19 +86,23 @@ export async function stopServers(running) {
 }
 
 function launch({ server: name, env: extra, state = createState(name) }, port) {
-  const { paths, command, env, core = "server" } = SERVERS[name];
+  const { paths, command, env, readyLine, core = "server" } = SERVERS[name];
   const argv = [process.execPath, ...command(port, state)];
   if (cores) argv.unshift("taskset", "-c", String(cores[core]));
   const child = spawn(argv[0], argv.slice(1), {
     cwd: ROOT,
     detached: true, // a process group of its own, so that stopping it takes workerd along
     env: { ...process.env, ...env?.(port, state), ...extra },
-    stdio: ["ignore", "ignore", "pipe"],
+    stdio: ["ignore", readyLine ? "pipe" : "ignore", "pipe"],
   });
   alive.add(child.pid);
   let complaint = "";
   child.stderr.setEncoding("utf8").on("data", (text) => {
     complaint = (complaint + text).slice(-4000);
+  });
+  let saidReady = readyLine === undefined;
+  child.stdout?.setEncoding("utf8").on("data", (text) => {
+    saidReady ||= readyLine.test(text);
   });
   return {
     name,
@@ -106,6 +112,7 @@ function launch({ server: name, env: extra, state = createState(name) }, port) {
     child,
     state,
     said: () => complaint,
+    isReady: () => saidReady,
   };
 }
 
@@ -113,7 +120,7 @@ async function untilHealthy(server) {
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (Date.now() < deadline && server.child.exitCode === null) {
     const answer = await fetch(`${server.origin}/health`).catch(() => undefined);
-    if (answer?.ok) return;
+    if (answer?.ok && server.isReady()) return;
     await delay(50);
   }
   throw new Error(`${server.name} did not start.\n${server.said()}`);

@@ -21,7 +21,7 @@ export async function immediate(plan, report) {
         connections: CONNECTIONS,
         createCall: (client) => {
           const calls = createCalls(client, { paths: servers[name].paths, owner: "bench" });
-          return () => calls.sendAndReturn(slowMs);
+          return async () => void (await calls.sendAndReturn(slowMs));
         },
       }));
     await warmUp(contenders(0), plan);

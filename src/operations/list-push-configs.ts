@@ -2,12 +2,12 @@
 // pages are cut here. A page token is the id of the last config, and a fingerprint of the list it belongs to.
 
 import type { PushConfigView } from "../delivery/stored-config.ts";
-import { fromBase64Url, sha256, toBase64Url, toJsonBytes } from "../lib/bytes.ts";
-import { A2AError } from "../protocol/errors.ts";
+import { toJsonBytes } from "../lib/bytes.ts";
 import type { ListTaskPushNotificationConfigsRequest } from "../protocol/requests.ts";
 import { callHome, shardOfTask } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
 import { orThrow } from "./or-throw.ts";
+import { fingerprintOf, parsePageToken, toPageToken } from "./page-token.ts";
 import { requirePush, toAnswer } from "./push-configs.ts";
 
 export async function listPushConfigs(
@@ -17,9 +17,8 @@ export async function listPushConfigs(
   requirePush(deps);
   const { taskId, pageToken } = params;
   const shard = shardOfTask(taskId, deps.config.homeShards);
-  const list = await sha256(JSON.stringify([caller.owner, agent.name, taskId]));
-  const fingerprint = list.slice(0, 16);
-  const after = pageToken === undefined ? undefined : parseToken(pageToken, fingerprint);
+  const fingerprint = await fingerprintOf([caller.owner, agent.name, taskId]);
+  const after = pageToken === undefined ? undefined : parsePageToken(pageToken, fingerprint, toId);
   const query = { agent: agent.name, taskId };
   const views = orThrow(await callHome(deps, caller.owner, shard, (home) => home.listPushConfigs(query)));
 
@@ -32,7 +31,7 @@ export async function listPushConfigs(
     kind: "value",
     json: toJsonBytes({
       configs: page.map((view) => toAnswer(view, extensions)),
-      nextPageToken: last && isMore ? toBase64Url(JSON.stringify([last.answer.id, fingerprint])) : "",
+      nextPageToken: last && isMore ? toPageToken([last.answer.id], fingerprint) : "",
     }),
   };
 }
@@ -42,24 +41,7 @@ function byId(a: PushConfigView, b: PushConfigView): number {
   return a.answer.id < b.answer.id ? -1 : 1;
 }
 
-function parseToken(token: string, fingerprint: string): string {
-  const position = readToken(token);
-  if (!position) throw badToken("was not made by this server");
-  if (position.fingerprint !== fingerprint) throw badToken("was made for another list");
-  return position.id;
-}
-
-function readToken(token: string): { id: string; fingerprint: string } | undefined {
-  try {
-    const parsed: unknown = JSON.parse(fromBase64Url(token) ?? "");
-    if (!Array.isArray(parsed) || parsed.length !== 2) return undefined;
-    const [id, fingerprint] = parsed as unknown[];
-    return typeof id === "string" && typeof fingerprint === "string" ? { id, fingerprint } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function badToken(description: string): A2AError {
-  return new A2AError("INVALID_PARAMS", { violations: [{ field: "pageToken", description }] });
+function toId(position: unknown[]): string | undefined {
+  const [id] = position;
+  return position.length === 1 && typeof id === "string" ? id : undefined;
 }

@@ -1,13 +1,13 @@
 // ListTasks (§3.1.4): newest status first. A list asks every shard for a page and merges them; its cursor is
 // the place of the last task in that order, and a fingerprint of the filters it was made with.
 
-import { fromBase64Url, joinJson, sha256, toBase64Url } from "../lib/bytes.ts";
-import { A2AError } from "../protocol/errors.ts";
+import { joinJson } from "../lib/bytes.ts";
 import type { ListTasksRequest } from "../protocol/requests.ts";
 import type { ListAnswer, ListedTask, ListQuery } from "../tasks/commands.ts";
 import type { Position } from "../tasks/records.ts";
 import { callHome, shardOf } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
+import { fingerprintOf, parsePageToken, toPageToken } from "./page-token.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
 
@@ -17,16 +17,20 @@ export async function listTasks(
 ): Promise<Answer> {
   const { contextId, status, pageSize = DEFAULT_PAGE_SIZE, statusTimestampAfter } = params;
   const artifacts = params.includeArtifacts ?? false;
-  const filters = await sha256(
-    JSON.stringify([caller.owner, agent.name, contextId, status, statusTimestampAfter]),
-  );
-  const fingerprint = filters.slice(0, 16);
+  const fingerprint = await fingerprintOf([
+    caller.owner,
+    agent.name,
+    contextId,
+    status,
+    statusTimestampAfter,
+  ]);
   const query: ListQuery = {
     agent: agent.name,
     contextId,
     state: status,
     since: statusTimestampAfter === undefined ? undefined : Date.parse(statusTimestampAfter),
-    after: params.pageToken === undefined ? undefined : parseToken(params.pageToken, fingerprint),
+    after:
+      params.pageToken === undefined ? undefined : parsePageToken(params.pageToken, fingerprint, toPosition),
     limit: pageSize,
     historyLength: params.historyLength,
     artifacts,
@@ -39,7 +43,7 @@ export async function listTasks(
   const { tasks, more } = merge(answers, pageSize);
   const last = tasks.at(-1);
   const end = {
-    nextPageToken: last && more ? toToken(last, fingerprint) : "",
+    nextPageToken: last && more ? toPageToken([last.statusAt, last.id], fingerprint) : "",
     pageSize,
     totalSize: answers.reduce((sum, answer) => sum + answer.total, 0),
   };
@@ -69,30 +73,8 @@ function newestFirst(a: Position, b: Position): number {
   return a.id < b.id ? 1 : -1;
 }
 
-function toToken({ statusAt, id }: Position, fingerprint: string): string {
-  return toBase64Url(JSON.stringify([statusAt, id, fingerprint]));
-}
-
-function parseToken(token: string, fingerprint: string): Position {
-  const position = readToken(token);
-  if (!position) throw badToken("was not made by this server");
-  if (position.fingerprint !== fingerprint) throw badToken("was made for a list with other filters");
-  return position;
-}
-
-function readToken(token: string): (Position & { fingerprint: string }) | undefined {
-  try {
-    const parsed: unknown = JSON.parse(fromBase64Url(token) ?? "");
-    if (!Array.isArray(parsed) || parsed.length !== 3) return undefined;
-    const [statusAt, id, fingerprint] = parsed as unknown[];
-    if (!Number.isSafeInteger(statusAt) || typeof id !== "string" || typeof fingerprint !== "string")
-      return undefined;
-    return { statusAt: statusAt as number, id, fingerprint };
-  } catch {
-    return undefined;
-  }
-}
-
-function badToken(description: string): A2AError {
-  return new A2AError("INVALID_PARAMS", { violations: [{ field: "pageToken", description }] });
+function toPosition(position: unknown[]): Position | undefined {
+  const [statusAt, id] = position;
+  if (position.length !== 2 || !Number.isSafeInteger(statusAt) || typeof id !== "string") return undefined;
+  return { statusAt: statusAt as number, id };
 }

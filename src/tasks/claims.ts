@@ -40,15 +40,14 @@ export class Claims {
     if (!config || config.deleting) return undefined;
     if (!config.batch) return this.#single(lane, config);
     if (lane.batch !== null) {
-      const frozen = this.#frozen(lane.batch);
-      if (frozen.isWhole) return this.#batch(lane.batch, frozen.members, lane, config);
-      // One id is one body: what is left of a batch goes on in another.
-      this.#dissolve(lane.batch, frozen.members);
+      const { members, isWhole } = this.#frozen(lane.batch);
+      if (isWhole) return this.#batch(lane.batch, members, lane, config);
+      this.#options.lanes.deleteBatch(lane.batch);
+      // One id is one body: what is left of a batch goes on in another, and nothing joins it that was tried less often.
+      if (members.length > 0) return this.#batch(this.#freeze(members), members, lane, config);
     }
-    const id = crypto.randomUUID();
     const members = this.#gather({ ...lane, batch: null }, config, peers());
-    this.#freeze(id, members);
-    return this.#batch(id, members, lane, config);
+    return this.#batch(this.#freeze(members), members, lane, config);
   }
 
   /** The notifications that a claim is made of, by its key; none: it is of the past. */
@@ -109,10 +108,7 @@ export class Claims {
     const members: Member[] = [];
     let count = 0;
     let bytes = 2;
-    // What is tried again goes with what has been tried as often.
-    const isPeer = (peer: Lane) =>
-      peer.lane !== first.lane && peer.batch === null && peer.attempt === first.attempt;
-    for (const lane of [first, ...peers.filter(isPeer)]) {
+    for (const lane of [first, ...peers.filter((peer) => peer.lane !== first.lane && peer.batch === null)]) {
       const own = lane === first ? config : configs.get(lane.task, lane.config);
       if (!own || own.deleting || own.batch?.key !== key) continue;
       // What a config is sent again goes beside its own lane, never with it: a batch holds an event once.
@@ -133,20 +129,17 @@ export class Claims {
     return members;
   }
 
-  #freeze(id: string, members: readonly Member[]): void {
+  /** Writes down a new batch; returns its id. */
+  #freeze(members: readonly Member[]): string {
     const { lanes } = this.#options;
+    const id = crypto.randomUUID();
     const stored = members.map(({ lane, notifications }) => [lane.task, lane.lane, notifications]);
     lanes.saveBatch(id, JSON.stringify(stored));
     for (const { lane } of members) {
       lane.batch = id;
       lanes.save(lane);
     }
-  }
-
-  #dissolve(id: string, members: readonly Member[]): void {
-    const { lanes } = this.#options;
-    lanes.deleteBatch(id);
-    for (const { lane } of members) lanes.save({ ...lane, batch: null });
+    return id;
   }
 
   /** What is left of a batch: configs may have been stopped or deleted since it was first claimed. */

@@ -2,7 +2,7 @@
 // docs/webhooks.md says, a dead letter explains itself, and nobody else waits.
 
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { createAuthority } from "./certificates.ts";
 import {
   type Answer,
@@ -247,7 +247,7 @@ const ending = (url: string, attempts = 4) => ({
 });
 
 describe.concurrent("a receiver that", () => {
-  test.each(rows)("%s", async (_name, start, attempts, reason) => {
+  test.for(rows)("%s", async ([_name, start, attempts, reason], { expect }) => {
     const receiver = await start();
     // Those that never succeed are asked as often as the row says.
     const task = await stage.send("hello", ending(receiver.url, reason === undefined ? 4 : attempts.length));

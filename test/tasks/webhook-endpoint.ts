@@ -55,13 +55,6 @@ export class FaultyEndpoint {
       this.#oracle.claimed(claim, inHand);
       inHand.push(claim);
     }
-    if ((globalThis as any).TR) { const q = (globalThis as any).TR as string; const L = this.#stage.storage.sql.exec("SELECT head,sequence,attempt,due,pending,state,batch FROM lanes WHERE lane=?", q).toArray();
-      console.log("TRACE", this.#stage.now, JSON.stringify({ settled: request.settled.map(s=>[s.key.slice(0,14), s.outcome, s.attempt]), claims: answer.claims.map(c=>[c.key.slice(0,14), c.attempt, this.#oracle.notified(c).map(n=>n.life.ids+"-"+n.seq).join()]), isLost, L })); }
-    const d = (globalThis as any).dbg1 ??= {};
-    const inc = (k: string, v = 1) => { d[k] = (d[k] ?? 0) + v; };
-    if (!this.calm) { inc("exchanges"); inc("claims", answer.claims.length); inc("lost", isLost ? 1 : 0); inc("lostclaims", isLost ? answer.claims.length : 0); inc("want0", request.want === 0 ? 1 : 0); inc("holds", request.allowances.length);
-      inc("pending", this.#stage.storage.sql.exec("SELECT 1 FROM lanes WHERE due <= ? AND endpoint = ?", this.#stage.now, this.name).toArray().length);
-      inc("future", this.#stage.storage.sql.exec("SELECT 1 FROM lanes WHERE due > ? AND endpoint = ?", this.#stage.now, this.name).toArray().length); inc("inhand", this.inHand.size)}
     // What it said may have been heard or not; it says it again.
     if (isLost) return;
     this.#said = request.settled;
@@ -129,7 +122,12 @@ export class FaultyEndpoint {
     const dice = this.#chance(100);
     if (dice < 40) return good;
     if (dice < 60) return { outcome: "retry", status: 500 };
-    if (dice < 72) return { outcome: "retry", status: 429, retryAfterMs: [0, 1_000, 5_000, 60_000, 3_600_000][this.#chance(5)] ?? 0 };
+    if (dice < 72)
+      return {
+        outcome: "retry",
+        status: 429,
+        retryAfterMs: [0, 1_000, 5_000, 60_000, 3_600_000][this.#chance(5)] ?? 0,
+      };
     if (dice < 80) return { outcome: "rejected", status: 404 };
     if (dice < 82) return { outcome: "gone", status: 410 };
     if (dice < 85) return { outcome: "unauthorized", status: 401 };

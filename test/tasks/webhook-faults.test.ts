@@ -23,7 +23,10 @@ const PART = 100;
 
 const parts =
   ONLY === undefined
-    ? Array.from({ length: Math.ceil(RUNS / PART) }, (_, i) => [i * PART, Math.min(RUNS, (i + 1) * PART)] as const)
+    ? Array.from(
+        { length: Math.ceil(RUNS / PART) },
+        (_, i) => [i * PART, Math.min(RUNS, (i + 1) * PART)] as const,
+      )
     : [[ONLY, ONLY + 1] as const];
 
 // What fails here on purpose is logged in passing.

@@ -1,4 +1,3 @@
-(globalThis as any).TRACE_LANE = "lane9";
 // One seeded run: tasks with several configs, callers, operators, endpoints and a home, in which anything may happen
 // at any time and everything may fail. In the end all of it works again, and everything has to come right.
 
@@ -24,7 +23,6 @@ const batch = { key: "shared", maxEvents: 5, maxWaitMs: SECOND };
 
 /** Runs one seed on a stage with an empty database. */
 export async function runSeed(stage: Stage, seed: number): Promise<void> {
-  (globalThis as any).TR = (globalThis as any).TRACE_LANE;
   const run = new Run(stage, seed);
   for (let i = 0; i < STEPS; i++) await run.step();
   await run.end();
@@ -88,10 +86,6 @@ class Run {
   /** From now on nothing fails any more; it takes as long as it takes. */
   async end(): Promise<void> {
     const stage = this.#stage;
-    const dbg0 = (globalThis as any).dbg0 ??= {n:0, att:0, acc:0, rows:0, paused:0, bells:0, pend:0};
-    dbg0.n++; dbg0.att += stage.attempts().length; dbg0.acc += this.#oracle.lives.reduce((s,l)=>s+l.accepted.size,0); dbg0.rows += this.#oracle.lives.reduce((s,l)=>s+this.#oracle.wanted(l).length,0); dbg0.paused += this.#oracle.lives.filter(l=>!l.isDeleted&&l.isPaused).length; dbg0.bells += stage.doorbells.length;
-    dbg0.pend += stage.storage.sql.exec("SELECT 1 FROM lanes WHERE pending=1").toArray().length;
-    if (dbg0.n % 100 === 0) console.log(JSON.stringify(dbg0), JSON.stringify((globalThis as any).dbg1));
     this.#calm = true;
     await stage.start();
     for (const endpoint of this.#endpoints.values()) {
@@ -115,22 +109,8 @@ class Run {
         if (endpoint.awake) endpoint.exchange();
       }
     }
-    if (!this.#isQuiet()) {
-      const { storage, alarmAt, now, doorbells } = stage;
-      console.log(JSON.stringify({ alarmAt, now, rung: this.#rung, bells: doorbells.length, e: [...this.#endpoints.values()].map((e) => [e.name, e.awake, e.inHand.size]), lanes: storage.sql.exec("SELECT lanes.*, deleting FROM lanes LEFT JOIN configs ON configs.task = lanes.task AND configs.id = lanes.config WHERE pending").toArray(), outbox: storage.sql.exec("SELECT * FROM outbox LIMIT 2").toArray() }, null, 1));
-    }
     expect(this.#isQuiet(), "everything comes to an end").toBe(true);
     this.#oracle.checkEnd();
-    const dbg = (globalThis as any).dbg ??= {n:0};
-    dbg.n++;
-    const add=(k:string,v:number)=>{dbg[k]=(dbg[k]??0)+v};
-    add("lives", this.#oracle.lives.length); add("deleted", this.#oracle.lives.filter(l=>l.isDeleted).length); add("gone", this.#oracle.lives.filter(l=>l.isGone).length);
-    add("accepted", this.#oracle.lives.reduce((s,l)=>s+l.accepted.size,0)); add("letters", this.#oracle.letters().length);
-    add("wanted", this.#oracle.lives.filter(l=>!l.isDeleted).reduce((s,l)=>s+l.wanted.length,0));
-    const at = stage.attempts(); add("attempts", at.length); add("retries", at.filter(a=>a.attempt>1).length); add("max", Math.max(0,...at.map(a=>a.attempt))); add("bells", stage.doorbells.length);
-    add("inbatch", at.filter(a=>this.#oracle.lives.find(l=>a.notification.startsWith(l.ids+"-"))?.config.batch).length);
-    add("disabled", [...stage.archived.values()].filter(i=>i.kind==="config" && i.config.state==="disabled").length);
-    if (dbg.n % 100 === 0) console.log(JSON.stringify(dbg));
     stage.store.lanes.trimBatches();
     const left = stage.storage.sql.exec("SELECT id FROM batches").toArray();
     expect(left, "no batch is left").toEqual([]);
@@ -170,7 +150,10 @@ class Run {
   async #passTime(): Promise<void> {
     const dice = this.#chance(100);
     if (dice < 5) await this.#stage.pass(-this.#chance(5) * SECOND);
-    else await this.#stage.pass(this.#chance(dice < 70 ? 10 * SECOND : dice < 88 ? MINUTE : dice < 98 ? HOUR : DAY));
+    else
+      await this.#stage.pass(
+        this.#chance(dice < 70 ? 10 * SECOND : dice < 88 ? MINUTE : dice < 98 ? HOUR : DAY),
+      );
     for (const endpoint of this.#endpoints.values()) endpoint.expire();
     const { alarmAt, now } = this.#stage;
     if (alarmAt !== null && alarmAt <= now) await this.#stage.alarm();
