@@ -89,20 +89,23 @@ export async function measure({ connections, durationMs = Number.POSITIVE_INFINI
 
 /**
  * An open loop: `count` calls, `rate` a second, whether or not the earlier ones have been answered. A latency counts
- * from the moment a call was due, so neither a slow server nor a late load can hide what it holds up.
+ * from the moment a call was due, so neither a slow server nor a late load can hide what it holds up. `latencies` are
+ * in the order of the calls; that of a call that failed is undefined.
  */
 export async function pace({ rate, count, call }) {
-  const latencies = [];
+  const latencies = new Array(count);
   const errors = new Map();
   const calls = [];
+  let failed = 0;
   const start = performance.now();
 
   async function one(n, dueAt) {
     try {
       await call(n);
-      latencies.push(performance.now() - dueAt);
+      latencies[n] = performance.now() - dueAt;
     } catch (error) {
       errors.set(error.message, (errors.get(error.message) ?? 0) + 1);
+      failed++;
     }
   }
   for (let n = 0; n < count; n++) {
@@ -112,13 +115,13 @@ export async function pace({ rate, count, call }) {
     calls.push(one(n, dueAt));
   }
   await Promise.all(calls);
-  return { latencies, failed: count - latencies.length, errors };
+  return { latencies, failed, errors };
 }
 
-/** Sorts the values in place; `{ p50, p95, p99 }`. */
+/** `{ p50, p95, p99 }` of the values that there are. */
 export function percentiles(values) {
-  values.sort((a, b) => a - b);
-  return { p50: percentile(values, 0.5), p95: percentile(values, 0.95), p99: percentile(values, 0.99) };
+  const sorted = values.filter((value) => value !== undefined).sort((a, b) => a - b);
+  return { p50: percentile(sorted, 0.5), p95: percentile(sorted, 0.95), p99: percentile(sorted, 0.99) };
 }
 
 /** The smallest value that at least the share `q` of the sorted values does not exceed (nearest rank). */

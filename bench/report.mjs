@@ -12,11 +12,19 @@ const END = "<!-- bench:end -->";
 
 export function createReport() {
   const rows = [];
+  const tables = [];
   const failures = {};
 
   return {
     /** `{ name, unit, values: { ours, memory, full, normal }, targets?: [{ text, holds(values) }] }` */
     add: (row) => rows.push(row),
+
+    /**
+     * A table of its own, for figures of one server at several sizes: `{ title, columns, rows }`, a row being
+     * `{ name, unit, values, target?: { text, holds(value) } }` with a value a column. A target holds if it does for
+     * every column that has a value.
+     */
+    addTable: (table) => tables.push(table),
 
     progress: (text) => console.error(`  ${text}`),
 
@@ -25,7 +33,7 @@ export function createReport() {
       for (const [message, count] of errors) console.error(`  ${name}: ${count} × ${message}`);
     },
 
-    /** The table in Markdown. */
+    /** The tables in Markdown. */
     toMarkdown() {
       const failed = {
         name: "Failed or wrong answers, all workloads",
@@ -35,7 +43,8 @@ export function createReport() {
       };
       const ratios = PEERS.map((peer) => `÷ ${SERVERS[peer].title.replace("SDK, ", "")}`);
       const header = ["", "", ...COLUMNS.map((name) => SERVERS[name].title), ...ratios, "must hold"];
-      return align([header, ...[...rows, failed].map(toCells)]);
+      const main = align([header, ...[...rows, failed].map(toCells)]);
+      return [main, ...tables.map(toTable)].join("\n\n");
     },
 
     failed: () => (failures.ours ?? 0) > 0,
@@ -49,6 +58,15 @@ export function writeBetweenMarkers(file, text) {
   const to = page.indexOf(END);
   if (from < 0 || to < from) throw new Error(`${file} lacks ${START} … ${END}`);
   writeFileSync(file, `${page.slice(0, from + START.length)}\n\n${text}\n\n${page.slice(to)}`);
+}
+
+function toTable({ title, columns, rows }) {
+  const cells = rows.map(({ name, unit, values, target }) => {
+    const misses = columns.filter((_, n) => target && values[n] !== undefined && !target.holds(values[n]));
+    const verdict = misses.length === 0 ? "holds" : `**misses** at ${misses.join(", ")}`;
+    return [name, unit, ...columns.map((_, n) => format(values[n])), target ? `${target.text}: ${verdict}` : ""];
+  });
+  return `${title}\n\n${align([["", "", ...columns, "must hold"], ...cells])}`;
 }
 
 function toCells({ name, unit, values, targets = [] }) {

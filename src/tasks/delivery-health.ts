@@ -23,7 +23,7 @@ export function healthOf(journal: Journal, config: PushConfig, lane: Lane | unde
     reason: lane.reason,
     stateAt: lane.stateAt,
     pending,
-    oldestPendingAt: lane.pending ? (journal.entry(lane.task, lane.head)?.at ?? null) : null,
+    oldestPendingAt: lane.pending ? journal.writtenAt(lane.task, lane.head) : null,
     nextAttemptAt: lane.due,
     attempt: lane.attempt,
     delivered: lane.delivered,

@@ -69,6 +69,12 @@ export class Journal {
     return entry && { ...entry, at: rows[0]?.at ?? 0 };
   }
 
+  /** When a row was written, in ms; 0: not known. */
+  writtenAt(task: string, seq: number): number {
+    const query = "SELECT at FROM journal WHERE task = ? AND seq = ? AND piece = 0";
+    return this.#sql.exec<{ at: number }>(query, task, seq).toArray()[0]?.at ?? 0;
+  }
+
   /** The events (statuses and artifacts) after row `afterSeq`, one by one: reading stops where the caller stops. */
   *events(task: string, afterSeq: number): Generator<Entry & { at: number }> {
     const rows = this.#sql.exec<Row & { at: number }>(

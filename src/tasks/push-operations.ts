@@ -61,7 +61,7 @@ export class PushOperations {
     const settledTo = main.pending ? main.head - 1 : main.head;
     for (const notification of upcoming(store.journal, main, config.events, main.start, 0)) {
       if (notification[0] > settledTo) break;
-      const at = store.journal.entry(query.task, notification[0])?.at ?? 0;
+      const at = store.journal.writtenAt(query.task, notification[0]);
       if (at >= query.from && at <= query.to) list.push(notification);
       if (list.length > MAX_REPLAY) {
         const description = `selects more than ${MAX_REPLAY} notifications; choose a shorter time`;

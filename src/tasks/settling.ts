@@ -176,7 +176,7 @@ export class Settling {
   }
 
   #committedAt(lane: Lane, seq: number): number {
-    return this.#options.journal.entry(lane.task, seq)?.at ?? 0;
+    return this.#options.journal.writtenAt(lane.task, seq);
   }
 
   #attempt(

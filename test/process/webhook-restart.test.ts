@@ -31,7 +31,7 @@ test.each(["stop", "kill9"] as const)("retries that pend survive a restart (%s)"
   expect(receiver.received).toHaveLength(1);
 
   stage = await startStage(vars, { stateDir });
-  expect(await stage.health(task.id, "main")).toMatchObject({ lastStatus: 500, dead: 0 });
+  expect(await stage.health(task.id, "main")).toMatchObject({ dead: 0 });
   const history = await stage.settled(task.id, "main");
   const [first, again, next] = receiver.received;
   expect(again?.headers).toMatchObject({
