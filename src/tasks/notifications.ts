@@ -3,10 +3,10 @@
 // The journal's row is the outbox, so an event costs nothing here until a lane that was idle gets it: then one row
 // says so. Endpoints are rung through a queue, never from within a request, and come back by `exchange`.
 
-import type { Doorbell, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
+import type { Claim, Doorbell, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
 import { log } from "../telemetry/log.ts";
 import { Claims } from "./claims.ts";
-import type { Lane, Target } from "./lanes.ts";
+import type { Lane, LaneKey, Target } from "./lanes.ts";
 import { allowanceOf, Leases, RING_AGAIN_MS } from "./leases.ts";
 import type { Entry } from "./machine.ts";
 import { Settling } from "./settling.ts";
@@ -15,6 +15,18 @@ import { wants } from "./upcoming.ts";
 
 /** What an endpoint is given in one answer; an RPC value holds at most 32 MiB. */
 const EXCHANGE_BYTES = 8_388_608;
+
+/** Lanes of a target that are due, as far as they were read. */
+type Line = {
+  target: Target;
+  due: readonly LaneKey[];
+  /** Of `due`, the next to be looked at. */
+  next: number;
+  /** Claims that its endpoint allows. */
+  allowed: number;
+  /** Whether more may be due. */
+  isCut: boolean;
+};
 
 export type NotificationsOptions = {
   store: Store;
@@ -137,37 +149,73 @@ export class Notifications {
     return answer;
   }
 
-  #claim({ endpoint, allowances, busy }: ExchangeRequest, want: number, now: number): ExchangeAnswer {
-    const { lanes } = this.#options.store;
+  /** One of each target, then another of each: a target that has many due leaves room for the others. */
+  #claim(request: ExchangeRequest, want: number, now: number): ExchangeAnswer {
     const answer: ExchangeAnswer = { claims: [], more: false };
-    const busyKeys = new Set(busy);
+    const busy = new Set(request.busy);
     let bytes = 0;
-    for (const target of this.#leases.claimable(endpoint, now)) {
-      const allowance = allowanceOf(target, allowances);
-      if (allowance?.holdUntil !== undefined && allowance.holdUntil > now) continue;
-      let allowed = Math.min(allowance?.claims ?? Number.POSITIVE_INFINITY, want + 1);
-      const limit = allowed + this.#leases.taken(target) + busy.length + 1;
-      this.#leases.watch(target);
-      const due = lanes.due(target, now, limit);
-      for (const key of due) {
-        if (this.#leases.isTaken(key, now)) continue;
-        if (answer.claims.length >= want || bytes > EXCHANGE_BYTES) return { ...answer, more: true };
-        if (allowed === 0) {
-          answer.more = true;
-          break;
-        }
-        const lane = lanes.get(key.task, key.lane);
-        const claimed = lane && this.#take(lane, target, busyKeys, now);
-        if (!claimed) continue;
-        allowed--;
-        // A UTF-16 unit takes at most three bytes of UTF-8.
-        bytes += 3 * claimed.body.length;
-        answer.claims.push(claimed);
+    let lines: Line[] = [];
+    const takeFrom = (line: Line) => {
+      const claim = this.#next(line, answer, busy, now);
+      if (!claim) return;
+      // A UTF-16 unit takes at most three bytes of UTF-8.
+      bytes += 3 * claim.body.length;
+      answer.claims.push(claim);
+      lines.push(line);
+    };
+    const isFull = () => answer.claims.length >= want || bytes > EXCHANGE_BYTES;
+    for (const target of this.#leases.claimable(request.endpoint, now)) {
+      if (isFull()) return { ...answer, more: true };
+      const line = this.#lineOf(target, request, want, now);
+      if (line) takeFrom(line);
+    }
+    while (lines.length > 0) {
+      const round = lines;
+      lines = [];
+      for (const line of round) {
+        if (isFull())
+          return { ...answer, more: answer.more || line.next < line.due.length || lines.length > 0 };
+        takeFrom(line);
       }
-      // A batch takes many lanes along, so there may be others behind those that were read.
-      if (due.length === limit) answer.more = true;
     }
     return answer;
+  }
+
+  /** What is due at a target; undefined: nothing of it may be claimed now. */
+  #lineOf(
+    target: Target,
+    { allowances, busy }: ExchangeRequest,
+    want: number,
+    now: number,
+  ): Line | undefined {
+    const allowance = allowanceOf(target, allowances);
+    if (allowance?.holdUntil !== undefined && allowance.holdUntil > now) return undefined;
+    const allowed = Math.min(allowance?.claims ?? Number.POSITIVE_INFINITY, want + 1);
+    const limit = allowed + this.#leases.taken(target) + busy.length + 1;
+    this.#leases.watch(target);
+    const due = this.#options.store.lanes.due(target, now, limit);
+    // A batch takes many lanes along, so there may be others behind those that were read.
+    return { target, due, next: 0, allowed, isCut: due.length === limit };
+  }
+
+  /** The next claim of a line; undefined: it has no more, and `answer` says if it was for want of leave. */
+  #next(line: Line, answer: ExchangeAnswer, busy: ReadonlySet<string>, now: number): Claim | undefined {
+    for (; line.next < line.due.length; line.next++) {
+      const key = line.due[line.next];
+      if (!key || this.#leases.isTaken(key, now)) continue;
+      if (line.allowed === 0) {
+        answer.more = true;
+        return undefined;
+      }
+      const lane = this.#options.store.lanes.get(key.task, key.lane);
+      const claim = lane && this.#take(lane, line.target, busy, now);
+      if (!claim) continue;
+      line.allowed--;
+      line.next++;
+      return claim;
+    }
+    if (line.isCut) answer.more = true;
+    return undefined;
   }
 
   #take(lane: Lane, target: Target, busy: ReadonlySet<string>, now: number) {
