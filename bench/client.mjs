@@ -14,17 +14,19 @@ export function createClient(origin, connections) {
 
   /** Sends one POST and hands the response's chunks, as text, to `onText`; resolves at the end. */
   function post(path, headers, body, onText) {
+    const length = { "content-length": Buffer.byteLength(body) };
+    return send({ method: "POST", path, headers: { ...headers, ...length } }, body, onText);
+  }
+
+  /** The same for a GET. */
+  function get(path, headers, onText) {
+    return send({ method: "GET", path, headers }, undefined, onText);
+  }
+
+  function send(options, body, onText) {
     return new Promise((resolve, reject) => {
       const request = http.request(
-        {
-          agent,
-          hostname,
-          port,
-          path,
-          method: "POST",
-          timeout: REQUEST_TIMEOUT_MS,
-          headers: { ...headers, "content-length": Buffer.byteLength(body) },
-        },
+        { agent, hostname, port, timeout: REQUEST_TIMEOUT_MS, ...options },
         (response) => {
           response.setEncoding("utf8");
           response.on("data", onText);
@@ -40,7 +42,7 @@ export function createClient(origin, connections) {
     });
   }
 
-  return { post, close: () => agent.destroy() };
+  return { post, get, close: () => agent.destroy() };
 }
 
 /**

@@ -1,9 +1,9 @@
-// What one run measures and for how long. The full plan takes about thirteen minutes, the quick one
-// under three; both are bounded in time and in count, whatever the machine.
+// What one run measures and for how long. The full plan takes about twenty-five minutes, the quick one
+// about four; both are bounded in time and in count, whatever the machine.
 
 import { parseArgs } from "node:util";
 
-export const WORKLOADS = ["send", "stream", "immediate", "get", "list", "memory"];
+export const WORKLOADS = ["send", "stream", "immediate", "get", "list", "memory", "notify"];
 const CONTENDERS = ["ours", "memory", "full", "normal"];
 
 const FULL = {
@@ -16,6 +16,18 @@ const FULL = {
   /** Our store is filled through the front door, and no longer than this. */
   fillMs: 240_000,
   memoryTasks: 10_000,
+  burstTasks: 1_000,
+  /** An open loop: tasks a second, and how long it goes on. */
+  pacedRate: 100,
+  pacedMs: 5000,
+  /** What is written after the last receipt, the history of attempts among it, is waited for. */
+  aftermathMs: 2500,
+  webhookRate: 200,
+  webhookSizes: [100, 500, 1_000, 5_000, 10_000],
+  neighbourRounds: 10,
+  neighbourMs: 2500,
+  historySizes: [1_000, 1_000_000],
+  historySearches: 50,
 };
 
 const QUICK = {
@@ -27,6 +39,14 @@ const QUICK = {
   listSizes: [1_000, 5_000],
   fillMs: 20_000,
   memoryTasks: 1_000,
+  burstTasks: 200,
+  pacedMs: 1000,
+  aftermathMs: 500,
+  webhookSizes: [100],
+  neighbourRounds: 2,
+  neighbourMs: 1000,
+  historySizes: [1_000, 20_000],
+  historySearches: 10,
 };
 
 export const USAGE = `npm run bench -- [options]

@@ -26,7 +26,9 @@ export function watchMemory(server) {
 
 function residentOf(ids) {
   try {
-    return sum(ids, (id) => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${id}/status`, "utf8"))[1])) / 1024;
+    return (
+      sum(ids, (id) => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${id}/status`, "utf8"))[1])) / 1024
+    );
   } catch {
     return undefined;
   }

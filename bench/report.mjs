@@ -64,7 +64,12 @@ function toTable({ title, columns, rows }) {
   const cells = rows.map(({ name, unit, values, target }) => {
     const misses = columns.filter((_, n) => target && values[n] !== undefined && !target.holds(values[n]));
     const verdict = misses.length === 0 ? "holds" : `**misses** at ${misses.join(", ")}`;
-    return [name, unit, ...columns.map((_, n) => format(values[n])), target ? `${target.text}: ${verdict}` : ""];
+    return [
+      name,
+      unit,
+      ...columns.map((_, n) => format(values[n])),
+      target ? `${target.text}: ${verdict}` : "",
+    ];
   });
   return `${title}\n\n${align([["", "", ...columns, "must hold"], ...cells])}`;
 }

@@ -7,14 +7,16 @@ import { describeMachine } from "./machine.mjs";
 import { parsePlan, USAGE } from "./options.mjs";
 import { createReport, writeBetweenMarkers } from "./report.mjs";
 import { pinLoad } from "./servers.mjs";
+import { WEBHOOK_LIMITS } from "./webhooks.mjs";
 import { get } from "./workloads/get.mjs";
 import { immediate } from "./workloads/immediate.mjs";
 import { list } from "./workloads/list.mjs";
 import { memory } from "./workloads/memory.mjs";
+import { notify } from "./workloads/notify.mjs";
 import { send } from "./workloads/send.mjs";
 import { stream } from "./workloads/stream.mjs";
 
-const WORKLOADS = { send, stream, immediate, get, list, memory };
+const WORKLOADS = { send, stream, immediate, get, list, memory, notify };
 
 const plan = readPlan();
 if (plan.help) {
@@ -37,6 +39,7 @@ function readPlan() {
 async function run(plan) {
   pinLoad();
   const machine = describeMachine();
+  if (plan.workloads.includes("notify")) machine.push(WEBHOOK_LIMITS);
   const report = createReport();
   try {
     for (const name of plan.workloads) await WORKLOADS[name](plan, report);

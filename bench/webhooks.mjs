@@ -14,6 +14,10 @@ export const WEBHOOK_VARS = {
   WEBHOOK_GLOBAL_PER_MINUTE: "0",
 };
 
+/** For the head of the report. */
+export const WEBHOOK_LIMITS =
+  "webhooks of a2a-edge: no limit of a rate, as in development; plain http to this machine";
+
 const SILENCE_MS = 10_000;
 const POLL_MS = 50;
 
@@ -26,6 +30,9 @@ export function createReceiver(origin) {
     url: (name) => `${origin}/hooks/${name}`,
 
     reset: () => ask("/reset", { method: "POST" }),
+
+    /** How many requests have come since the last reset. */
+    requests: async () => (await ask("/stats")).requests,
 
     /**
      * Waits until all these tasks were notified. `tasks`: of each that was, `{ notifications, completedAt,
@@ -48,6 +55,15 @@ export function createReceiver(origin) {
         await delay(POLL_MS);
       }
     },
+  };
+}
+
+/** A notification like those that servers send, about a task that nobody has. */
+export function createNotification(taskId) {
+  const status = { state: "TASK_STATE_COMPLETED", timestamp: new Date().toISOString() };
+  return {
+    headers: { "content-type": "application/a2a+json" },
+    body: JSON.stringify({ statusUpdate: { taskId, contextId: crypto.randomUUID(), status } }),
   };
 }
 

@@ -33,10 +33,10 @@ export async function neighbour(plan, report) {
 
     const times = { alone: [], beside: [] };
     for (let round = 0; round < plan.neighbourRounds; round++) {
-      times.alone.push(...(await slice(running.alone, undefined)));
-      times.beside.push(...(await slice(running.beside, silent.url("never"))));
+      times.alone.push(await slice(running.alone, undefined));
+      times.beside.push(await slice(running.beside, silent.url("never")));
     }
-    addRows(report, plan, percentiles(times.alone), percentiles(times.beside), await silent.attempts());
+    addRows(report, plan, times, await silent.requests());
   } finally {
     await stopServers(running);
   }
@@ -51,7 +51,7 @@ async function run(server, { receiver, neighbourUrl }, plan, report) {
     if (n % 3 === 2) await sendEcho(n, neighbourUrl);
     else ids.push(await sendEcho(n, receiver.url("good")));
   };
-  const count = Math.round((plan.pacedRate * plan.pacedMs) / 1000);
+  const count = Math.round((plan.pacedRate * plan.neighbourMs) / 1000);
   const { failed, errors } = await pace({ rate: plan.pacedRate, count, call });
   const { tasks, lost } = await receiver.notified(ids);
   await delay(plan.settleMs);
@@ -61,7 +61,12 @@ async function run(server, { receiver, neighbourUrl }, plan, report) {
   return deliveryTimes(tasks);
 }
 
-function addRows(report, plan, alone, beside, attempts) {
+function addRows(report, plan, times, attempts) {
+  const alone = percentiles(times.alone.flat());
+  const beside = percentiles(times.beside.flat());
+  const half = (rest) => percentiles(times.alone.filter((_, n) => n % 2 === rest).flat()).p99;
+  // What the same load differs by from itself is no neighbour's doing.
+  const noiseMs = Math.max(CLOCK_MS, Math.abs(half(0) - half(1)) || 0);
   const good = Math.round((plan.pacedRate * 2) / 3);
   report.add({
     name: `Commit to receipt, ${good} tasks/s, alone`,
@@ -69,15 +74,20 @@ function addRows(report, plan, alone, beside, attempts) {
     values: { ours: alone.p50 },
   });
   report.add({ name: "", unit: "p99 ms", values: { ours: alone.p99 } });
-  report.add({ name: "The same beside an endpoint that never answers", unit: "p50 ms", values: { ours: beside.p50 } });
+  report.add({ name: "", unit: "noise of p99, ms", values: { ours: noiseMs } });
+  report.add({
+    name: "The same beside an endpoint that never answers",
+    unit: "p50 ms",
+    values: { ours: beside.p50 },
+  });
   report.add({
     name: "",
     unit: "p99 ms",
     values: { ours: beside.p99 },
     targets: [
       {
-        text: `≤ 1.1 × alone (or ${CLOCK_MS} ms more)`,
-        holds: ({ ours }) => ours <= Math.max(1.1 * alone.p99, alone.p99 + CLOCK_MS),
+        text: "≤ 1.1 × alone, or within its noise",
+        holds: ({ ours }) => ours <= Math.max(1.1 * alone.p99, alone.p99 + noiseMs),
       },
     ],
   });

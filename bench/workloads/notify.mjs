@@ -10,15 +10,13 @@ import { createClient, measure, median, pace, percentiles } from "../client.mjs"
 import { pick } from "../compare.mjs";
 import { cpuMilliseconds } from "../process-tree.mjs";
 import { startServers, stopServers } from "../servers.mjs";
-import { countLost, createReceiver, deliveryTimes, WEBHOOK_VARS } from "../webhooks.mjs";
+import { countLost, createNotification, createReceiver, deliveryTimes, WEBHOOK_VARS } from "../webhooks.mjs";
 import { history } from "./history.mjs";
 import { neighbour } from "./neighbour.mjs";
 import { webhooks } from "./webhooks.mjs";
 
 const CONNECTIONS = 10;
 const PACED_CONNECTIONS = 100;
-/** What is written after the last receipt, the history of attempts among it, belongs to what a notification costs. */
-const AFTERMATH_MS = 2500;
 
 export async function notify(plan, report) {
   await sideBySide(plan, report);
@@ -28,9 +26,8 @@ export async function notify(plan, report) {
 }
 
 async function sideBySide(plan, report) {
-  const { receiver: target, ...servers } = await startServers([...plan.servers, "receiver"], {
-    env: WEBHOOK_VARS,
-  });
+  const names = [...plan.servers, "ceiling", "receiver"];
+  const { receiver: target, ceiling, ...servers } = await startServers(names, { env: WEBHOOK_VARS });
   try {
     const contenders = plan.servers.map((name) => ({
       name,
@@ -39,17 +36,20 @@ async function sideBySide(plan, report) {
     }));
     report.progress("warming up notifications");
     for (const contender of contenders) await burst(contender, Math.ceil(plan.burstTasks / 5), report);
+    const raw = [{ name: "ours", server: ceiling, receiver: createReceiver(target.origin) }];
+    await post(raw[0], plan.burstTasks);
 
     report.progress(`${plan.burstTasks.toLocaleString("en")} tasks with a webhook each`);
     addBurst(report, plan, await alternate(contenders, plan, (one) => burst(one, plan.burstTasks, report)));
+    addCeiling(report, await alternate(raw, plan, (one) => post(one, 2 * plan.burstTasks)));
     report.progress(`commit to receipt at ${plan.pacedRate} tasks a second`);
     addPaced(report, plan, await alternate(contenders, plan, (one) => paced(one, plan, report)));
   } finally {
-    await stopServers({ ...servers, target });
+    await stopServers({ ...servers, ceiling, target });
   }
 }
 
-/** The median of every figure over the rounds: `{ [name]: figures }`. */
+/** The median of every figure over the rounds, but all that was lost: `{ [name]: figures }`. */
 async function alternate(contenders, plan, run) {
   const rounds = contenders.map(() => []);
   for (let round = 0; round < plan.rounds; round++) {
@@ -64,7 +64,10 @@ async function alternate(contenders, plan, run) {
       return [
         name,
         Object.fromEntries(
-          figures.map((figure) => [figure, median(rounds[n].map((round) => round[figure]))]),
+          figures.map((figure) => {
+            const values = rounds[n].map((round) => round[figure]);
+            return [figure, figure === "lost" ? values.reduce((a, b) => a + b) : median(values)];
+          }),
         ),
       ];
     }),
@@ -97,6 +100,17 @@ async function burst({ name, server, receiver }, count, report) {
   };
 }
 
+/** As many bare requests as the tasks above have notifications. */
+async function post({ server, receiver }, count) {
+  const request = { url: receiver.url("ceiling"), count, ...createNotification("ceiling") };
+  const cpuBefore = cpuMilliseconds(server);
+  const startedAt = performance.now();
+  const answer = await fetch(`${server.origin}/post`, { method: "POST", body: JSON.stringify(request) });
+  if (!answer.ok) throw new Error(`ceiling: HTTP ${answer.status}`);
+  const seconds = (performance.now() - startedAt) / 1000;
+  return { rate: count / seconds, cpuMs: (cpuMilliseconds(server) - cpuBefore) / count };
+}
+
 /** A steady load without webhooks and then with them: the difference is what the webhooks cost. */
 async function paced(contender, plan, report) {
   const without = await pacedSlice(contender, plan, undefined, report);
@@ -115,7 +129,7 @@ async function pacedSlice({ name, server, receiver }, plan, hook, report) {
   const count = Math.round((plan.pacedRate * plan.pacedMs) / 1000);
   const { failed, errors } = await pace({ rate: plan.pacedRate, count, call });
   const { tasks, lost, notifications } = await receiver.notified(hook ? ids : []);
-  await delay(AFTERMATH_MS);
+  await delay(plan.aftermathMs);
   client.close();
   report.countFailures(name, failed, errors);
   countLost(report, name, lost);
@@ -127,9 +141,7 @@ function addBurst(report, plan, results) {
     name: `${plan.burstTasks.toLocaleString("en")} tasks with a webhook, ${CONNECTIONS} connections`,
     unit: "tasks notified/s",
     values: pick(results, "tasks"),
-    targets: [
-      { text: "≥ memory, aim 2 ×", peer: "memory", holds: ({ ours, memory }) => ours >= memory },
-    ],
+    targets: [{ text: "≥ memory, aim 2 ×", peer: "memory", holds: ({ ours, memory }) => ours >= memory }],
   });
   report.add({
     name: "",
@@ -145,6 +157,15 @@ function addBurst(report, plan, results) {
     values: pick(results, "lost"),
     targets: [{ text: "0 lost", holds: ({ ours }) => ours === 0 }],
   });
+}
+
+function addCeiling(report, results) {
+  report.add({
+    name: "Raw ceiling, bare POSTs from an object",
+    unit: "notifications/s",
+    values: pick(results, "rate"),
+  });
+  report.add({ name: "", unit: "CPU ms/notification", values: pick(results, "cpuMs") });
 }
 
 function addPaced(report, plan, results) {

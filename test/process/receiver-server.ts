@@ -29,6 +29,8 @@ export type Received = {
   body: Buffer;
   /** The status it was answered with, once the answer has been handed to the connection. */
   answered?: number;
+  /** Answered whole, or the other side has gone. */
+  isOver: boolean;
 };
 
 /** Answers a request; `count` is 1 for the first one. */
@@ -68,7 +70,11 @@ export async function startReceiver(
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const { method = "", url = "", headers } = request;
-      const one: Received = { at: Date.now(), method, url, headers, body: Buffer.concat(chunks) };
+      const body = Buffer.concat(chunks);
+      const one: Received = { at: Date.now(), method, url, headers, body, isOver: false };
+      response.on("close", () => {
+        one.isOver = true;
+      });
       response.on("finish", () => {
         one.answered = response.statusCode;
       });

@@ -171,6 +171,23 @@ describe.concurrent("webhooks", () => {
     }
   });
 
+  test("a deletion is answered when nothing is under way, and nothing comes after it", async ({ expect }) => {
+    const receiver = await receive((response) => void setTimeout(() => response.writeHead(204).end(), 2_000));
+    const config = { id: "main", url: receiver.url };
+    const sent = Array.from({ length: 8 }, () => stage.send("stream:3:10", config));
+    const tasks = await Promise.all(sent);
+    // More than can be sent at once: the others have been claimed, and wait.
+    await expect.poll(() => receiver.received.length).toBeGreaterThanOrEqual(3);
+    await Promise.all(tasks.map(({ id }) => stage.remove(id, "main")));
+    const count = receiver.received.length;
+    // That a connection was closed is read a moment later.
+    await sleep(100);
+    expect(receiver.received.map(({ isOver }) => isOver)).toEqual(Array(count).fill(true));
+    expect(receiver.received.map(({ answered }) => answered)).toEqual(Array(count).fill(undefined));
+    await sleep(2_500);
+    expect(receiver.received).toHaveLength(count);
+  });
+
   test("a receiver that dies and returns gets everything, in order", async ({ expect }) => {
     const receiver = await receive();
     const config = { id: "main", url: receiver.url, retry: { delaysSeconds: Array(20).fill(1) } };

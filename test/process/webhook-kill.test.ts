@@ -70,7 +70,7 @@ test(`${kills} kills lose no notification (seed ${seed})`, { timeout: kills * 90
       // Otherwise it never answers.
     },
   });
-  const late = await open({ slow: (...it) => setTimeout(() => takes(...it), random.whole(20, 400)) });
+  const late = await open({ slow: (...it) => setTimeout(() => takes(...it), random.whole(50, 800)) });
   const signed = {
     secret: SECRET,
     token: TOKEN,
@@ -89,7 +89,7 @@ test(`${kills} kills lose no notification (seed ${seed})`, { timeout: kills * 90
     webhook(good, "batched", 3, { batch: { maxEvents: 10, maxWaitMs: 100 } }),
     webhook(changing, "broken", 3),
     webhook(changing, "patchy", 3),
-    webhook(late, "slow", 2),
+    webhook(late, "slow", 4),
   ];
   const clients = new WebhookLoad(arrived, random, webhooks);
   const load = new Load(ledger, random, clients);

@@ -102,7 +102,16 @@ export class WebhookLedger {
   /** The answer to the deletion has been read. */
   deleted(config: TrackedConfig): void {
     config.deletedAt = Date.now();
-    this.#deletedIn.set(keyOf(config.receiver, config.task.id), this.#turns);
+    const key = keyOf(config.receiver, config.task.id);
+    this.#deletedIn.set(key, this.#turns);
+    const underWay = (this.arrivals.get(key) ?? []).filter(({ received }) => !received.isOver);
+    // That a connection was closed is read as late as a request is.
+    setTimeout(() => {
+      for (const { sequence, received } of underWay) {
+        if (received.isOver) continue;
+        this.#ledger.violation(`${key}: notification ${sequence} is under way after the deletion`);
+      }
+    }, LATE_TURNS * TURN_MS);
   }
 
   /** A request that has come whole. */

@@ -18,7 +18,8 @@ export type Webhook = {
   config: { url: string };
 };
 
-const RECENT = 20;
+/** Few, so that what is replaced or deleted is likely to be under way. */
+const RECENT = 8;
 
 export class WebhookLoad implements Sideline {
   readonly #ledger: WebhookLedger;

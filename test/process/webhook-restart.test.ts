@@ -1,9 +1,16 @@
-// What pends when a server ends goes on with the next one: retries with their schedule, pauses, dead letters.
+// What pends when a server ends goes on with the next one; and what the release before webhooks has left behind can
+// be given webhooks.
+//
+// test/fixtures/state-0.1.tar.gz is the state folder of 0.1 (commit 97158d7, `npm run serve`) after two messages to
+// the conformance agent, `stream:3:10` and `input`.
 
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
+import { call, type Task } from "./client.ts";
 import { type Receiver, startReceiver } from "./receiver-server.ts";
-import { createStateDir } from "./server.ts";
+import { run } from "./run.ts";
+import { createStateDir, root } from "./server.ts";
 import { type Stage, startStage } from "./webhook-stage.ts";
 
 const vars = { WEBHOOK_RETRY_SECONDS: "0,4,1,1", WEBHOOK_TIMEOUT_SECONDS: "3" };
@@ -47,3 +54,47 @@ test.each(["stop", "kill9"] as const)("retries that pend survive a restart (%s)"
     [204],
   ]);
 });
+
+test("tasks of 0.1 can be given webhooks", async () => {
+  const stateDir = await createStateDir();
+  const fixture = join(root, "test/fixtures/state-0.1.tar.gz");
+  expect(await run("tar", ["xzf", fixture, "-C", stateDir])).toMatchObject({ code: 0 });
+  receiver = await startReceiver();
+  // The fixture grows older than tasks are usually kept.
+  stage = await startStage({ ...vars, TASK_RETENTION_DAYS: "3650" }, { stateDir });
+  const { url } = stage;
+  type Page = { tasks: Task[] };
+  const { tasks } = await call<Page>({ url, method: "ListTasks", params: { includeArtifacts: true } });
+  const [question, ended] = tasks;
+  expect(tasks).toHaveLength(2);
+  expect(ended).toMatchObject({
+    id: "0-01a1fd33-6a54-7abe-94aa-c80c3c1b8d33",
+    status: { state: "TASK_STATE_COMPLETED" },
+    artifacts: [{ parts: [{ text: "chunk-1 " }, { text: "chunk-2 " }, { text: "chunk-3 " }] }],
+  });
+  expect(question?.status.state).toBe("TASK_STATE_INPUT_REQUIRED");
+
+  const config = { id: "main", url: receiver.url };
+  for (const { id } of tasks) await stage.configure(id, config);
+  const message = {
+    ...{ messageId: "new", taskId: question?.id, role: "ROLE_USER" },
+    parts: [{ text: "the answer" }],
+  };
+  await call({ url, method: "SendMessage", params: { message } });
+  const fresh = await stage.send("hello", config);
+  await stage.settled(question?.id ?? "", "main");
+  await stage.settled(fresh.id, "main");
+  expect(await stage.health(ended?.id ?? "", "main")).toMatchObject({
+    state: "active",
+    pending: 0,
+    delivered: 0,
+  });
+  const events = receiver.received.map(({ body }) => JSON.parse(body.toString()) as Event);
+  const states = events.flatMap(({ statusUpdate }) =>
+    statusUpdate?.taskId === question?.id ? statusUpdate?.status.state : [],
+  );
+  expect(states).toEqual(["TASK_STATE_WORKING", "TASK_STATE_COMPLETED"]);
+  expect(events.some(({ statusUpdate }) => statusUpdate?.taskId === fresh.id)).toBe(true);
+});
+
+type Event = { statusUpdate?: { taskId: string; status: { state: string } } };

@@ -23,34 +23,30 @@ import { Notifications } from "../../src/tasks/notifications.ts";
 import type { OutboxItem, Shipment } from "../../src/tasks/outbox.ts";
 import { PushCommands } from "../../src/tasks/push-commands.ts";
 import { PushOperations } from "../../src/tasks/push-operations.ts";
+import { migrate } from "../../src/tasks/schema.ts";
 import { Shipping } from "../../src/tasks/shipping.ts";
 import { Store } from "../../src/tasks/store.ts";
 import type { MetricsDelta } from "../../src/telemetry/metrics.ts";
 import { homeOf, newOwner } from "./client.ts";
+import { type Counted, CountingStorage } from "./counting-storage.ts";
+import {
+  ATTEMPT_MS,
+  configOf,
+  DAY,
+  ENDPOINT,
+  forever,
+  HOME,
+  LEASE_MS,
+  newName,
+  RETRY_MS,
+  resetNames,
+  START,
+} from "./webhook-forms.ts";
 
-/** When each stage begins. */
-export const START = Date.UTC(2026, 0, 1);
+export * from "./webhook-forms.ts";
+
 let clock = START;
 Date.now = () => clock;
-
-export const HOME = "home-1";
-export const OWNER = "anonymous";
-export const ENDPOINT = `${OWNER}|https://receiver.test`;
-export const URL_1 = "https://receiver.test/hook";
-
-export const SECOND = 1_000;
-export const MINUTE = 60_000;
-export const HOUR = 3_600_000;
-export const DAY = 86_400_000;
-
-export const ATTEMPT_MS = 15_000;
-export const LEASE_MS = 30_000;
-/** The deployment's own. */
-export const RETRY_MS = [0, 5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map(
-  (seconds) => seconds * SECOND,
-);
-
-export const forever: Promise<never> = new Promise(() => {});
 
 /** What a home reaches outside of itself. A test puts its own in the place of any of them. */
 export type World = {
@@ -61,37 +57,6 @@ export type World = {
   forget(endpoint: string, lane: string): Promise<void>;
 };
 
-export type Counted = { rows: number; rowsRead: number; alarms: number };
-
-let names = 0;
-
-/** A name that no other of this file is. */
-export function newName(kind: string): string {
-  names += 1;
-  return `${kind}${names}`;
-}
-
-/** A config as `prepareConfig` makes it, of a task that has none with this id. */
-export function configOf(task: string, own: Partial<StoredConfig> = {}): StoredConfig {
-  const { url = URL_1, id = "main" } = own;
-  const { origin, pathname } = new URL(url);
-  return {
-    id,
-    lane: newName("lane"),
-    endpoint: `${OWNER}|${origin}`,
-    target: `${origin}${pathname}`,
-    url,
-    version: "1.0",
-    events: null,
-    batch: null,
-    retryMs: null,
-    sealed: null,
-    options: {},
-    answer: { url, id, taskId: task },
-    ...own,
-  };
-}
-
 /** Runs `use` on a stage of its own; `storage` keeps what it writes. */
 export function onStage<T>(use: (stage: Stage) => T | Promise<T>): Promise<T> {
   return runInDurableObject(homeOf(newOwner()), async (_, { storage }) => {
@@ -99,6 +64,25 @@ export function onStage<T>(use: (stage: Stage) => T | Promise<T>): Promise<T> {
     await stage.start();
     return use(stage);
   }) as Promise<T>;
+}
+
+/** As many stages as are wanted, one after the other in one object: each begins with empty tables. */
+export function onStages(use: (next: () => Promise<Stage>) => Promise<void>): Promise<void> {
+  return runInDurableObject(homeOf(newOwner()), async (_, { storage }) => {
+    await use(async () => {
+      migrate(storage);
+      empty(storage.sql);
+      const stage = new Stage(storage);
+      await stage.start();
+      return stage;
+    });
+  });
+}
+
+function empty(sql: SqlStorage): void {
+  const tables = ["tasks", "journal", "configs", "lanes", "batches", "validated", "outbox", "dead", "due"];
+  for (const table of tables) sql.exec(`DELETE FROM ${table}`);
+  sql.exec("INSERT INTO due VALUES ('trim', '', ?)", START + DAY);
 }
 
 export class Stage {
@@ -114,7 +98,6 @@ export class Stage {
   readonly world: World;
   /** From 0 up to 1, for the jitter. */
   random: () => number = () => 0.5;
-  alarmAt: number | null = null;
   maxConfigs = 10;
 
   store!: Store;
@@ -128,12 +111,13 @@ export class Stage {
   #life = 0;
   #sleepers: { at: number; wake: () => void }[] = [];
   #newest: number | undefined;
-  #cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] | undefined;
-  #alarms = 0;
+  readonly #counting: CountingStorage;
 
   constructor(storage: DurableObjectStorage) {
     clock = START;
-    this.storage = this.#wrap(storage);
+    resetNames();
+    this.#counting = new CountingStorage(storage);
+    this.storage = this.#counting.storage;
     this.world = {
       ring: async (doorbell) => void this.doorbells.push(doorbell),
       archive: async ({ items }) => {
@@ -218,6 +202,15 @@ export class Stage {
 
   get now(): number {
     return clock;
+  }
+
+  /** When the alarm rings, in ms. */
+  get alarmAt(): number | null {
+    return this.#counting.alarmAt;
+  }
+
+  set alarmAt(at: number | null) {
+    this.#counting.alarmAt = at;
   }
 
   /** Lets time pass, or turns it back, without the alarm. */
@@ -350,13 +343,7 @@ export class Stage {
 
   /** Counts rows and alarms from now on. */
   countCosts(): () => Counted {
-    this.#cursors = [];
-    this.#alarms = 0;
-    return () => ({
-      rows: (this.#cursors ?? []).reduce((sum, cursor) => sum + cursor.rowsWritten, 0),
-      rowsRead: (this.#cursors ?? []).reduce((sum, cursor) => sum + cursor.rowsRead, 0),
-      alarms: this.#alarms,
-    });
+    return this.#counting.begin();
   }
 
   /** As MetricsObject does it. */
@@ -374,41 +361,4 @@ export class Stage {
     this.#newest = Math.max(number, last ?? number);
     return this.#newest;
   }
-
-  /** The object's storage, but for its alarm and the way to the disk. */
-  #wrap(storage: DurableObjectStorage): DurableObjectStorage {
-    const stage = this;
-    const { sql } = storage;
-    return {
-      sql: {
-        exec(text: string, ...bindings: SqlStorageValue[]) {
-          const cursor = sql.exec(text, ...bindings);
-          stage.#cursors?.push(cursor);
-          return cursor;
-        },
-        get databaseSize() {
-          return sql.databaseSize;
-        },
-      },
-      transactionSync: storage.transactionSync.bind(storage),
-      sync: async () => {},
-      async setAlarm(at: number) {
-        stage.alarmAt = at;
-        stage.#alarms += 1;
-      },
-      getAlarm: async () => stage.alarmAt,
-    } as unknown as DurableObjectStorage;
-  }
 }
-
-type More = Partial<Omit<Settlement, "key" | "id" | "attempt" | "outcome">>;
-
-/** What an endpoint says of an attempt that began now. */
-export function settlementOf(claim: Claim, outcome: Settlement["outcome"], more: More = {}): Settlement {
-  const { key, id, attempt } = claim;
-  return { key, id, attempt, outcome, startedAt: clock, durationMs: 20, ...more };
-}
-
-export const delivered = (claim: Claim) => settlementOf(claim, "delivered", { status: 200 });
-export const failed = (claim: Claim, more?: More) => settlementOf(claim, "retry", { status: 500, ...more });
-export const released = (claim: Claim) => settlementOf(claim, "released", { startedAt: 0, durationMs: 0 });

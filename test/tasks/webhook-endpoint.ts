@@ -134,6 +134,13 @@ export class FaultyEndpoint {
     return { outcome: "retry", accepted: this.#happens(2) };
   }
 
+  /** From now on everything works; what it still has to say of the past is heard first. */
+  comeRight(): void {
+    this.calm = true;
+    for (const held of this.inHand.values()) if (held.ending) this.#end(held, held.ending);
+    this.exchange();
+  }
+
   /** What lasts longer than an attempt may is over. */
   expire(): void {
     for (const held of this.inHand.values()) {

@@ -4,7 +4,7 @@
 
 import { env } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { onStage } from "../support/notifications.ts";
+import { onStages } from "../support/notifications.ts";
 import { runSeed } from "./webhook-run.ts";
 
 declare global {
@@ -34,15 +34,15 @@ vi.spyOn(console, "warn").mockImplementation(() => {});
 
 describe("a home whose every neighbour fails, and which dies itself", () => {
   it.each(parts)("keeps its promises, seeds %i to %i", { timeout: 600_000 }, async (from, to) => {
-    for (let seed = from; seed < to; seed++) {
-      await onStage(async (stage) => {
+    await onStages(async (next) => {
+      for (let seed = from; seed < to; seed++) {
         try {
-          await runSeed(stage, seed);
+          await runSeed(await next(), seed);
         } catch (error) {
           throw new Error(`seed ${seed} (SEED=${seed}): ${(error as Error).message}`, { cause: error });
         }
-      });
-    }
+      }
+    });
     expect(to).toBeGreaterThan(from);
   });
 });

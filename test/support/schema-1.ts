@@ -1,0 +1,15 @@
+// Turns a home's database back into one of schema version 1, as homes had it before there were push notifications.
+
+/** What version 2 has added is gone; tasks and everything else of version 1 stays. */
+export function toSchema1({ sql }: DurableObjectStorage): void {
+  sql.exec(`
+    DROP TABLE configs;
+    DROP TABLE lanes;
+    DROP TABLE batches;
+    DROP TABLE validated;
+    DROP TABLE outbox;
+    DROP TABLE dead;
+    ALTER TABLE journal DROP COLUMN at;
+    UPDATE schema_version SET version = 1;
+  `);
+}
