@@ -285,7 +285,9 @@ describe("listing configs (§3.1.9)", () => {
     const { on, taskId } = await withConfigs();
     const { nextPageToken: pageToken } = await list(on, taskId, { pageSize: 1 });
     const failure = await on.failure(LIST, { taskId: await newTask(on), pageToken });
-    expect(failure.violations).toEqual([{ field: "pageToken", description: "was made for a list with other filters" }]);
+    expect(failure.violations).toEqual([
+      { field: "pageToken", description: "was made for a list with other filters" },
+    ]);
   });
 
   it.each([
