@@ -9,7 +9,7 @@ import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { buildWorker } from "./build.ts";
 import { Refusal } from "./command.ts";
 import { startCron } from "./cron.ts";
-import { applyMigrations } from "./migrations.ts";
+import { withLocalDatabases } from "./migrations.ts";
 import { createOutboundService, type OutboundService, type OutboundServiceOptions } from "./outbound.ts";
 import { type Project, readProject } from "./project.ts";
 import { HOST, requireFreePort } from "./settings.ts";
@@ -40,6 +40,8 @@ export async function serve(options: ServeOptions): Promise<LocalServer> {
   const port = options.port ?? 0;
   if (port !== 0) await requireFreePort(port);
   const outbound = guardedOutbound(project, options);
+  // Before it serves: what a home ships needs its tables.
+  await withLocalDatabases(project, options.stateDir);
   const runtime = new Miniflare(runtimeOptions(project, options, build, port, outbound));
   const dispose = async () => {
     await runtime.dispose();
@@ -47,7 +49,6 @@ export async function serve(options: ServeOptions): Promise<LocalServer> {
   };
   try {
     const url = (await runtime.ready).origin;
-    await applyMigrations(runtime, project);
     await requireHealth(url);
     const worker = await runtime.getWorker();
     const fire = async () => (await worker.scheduled({ cron: "* * * * *" })).outcome === "ok";
@@ -86,6 +87,8 @@ function runtimeOptions(
     host: HOST,
     port,
     cf: false,
+    // It would copy every answer to look at it.
+    logRequests: false,
     telemetry: { enabled: false },
     resourcePersistencePath: join(options.stateDir, "v3"),
     log: new Log(LogLevel.ERROR, { prefix: "runtime" }),
@@ -97,6 +100,8 @@ function runtimeOptions(
         name: project.name ?? "worker",
         modules: modules(build),
         modulesRoot: build,
+        // There is no address of a client to hide: nothing stands in front of this server.
+        stripCfConnectingIp: false,
         bindings: { ...(bindings.bindings as object), ...options.vars },
         ...(outbound && { outboundService: outbound.name }),
       },
