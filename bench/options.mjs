@@ -24,6 +24,8 @@ const FULL = {
   aftermathMs: 2500,
   webhookRate: 200,
   webhookSizes: [100, 500, 1_000, 5_000, 10_000],
+  /** All tasks of a size stay open together for so long. */
+  togetherMs: 2000,
   neighbourRounds: 10,
   neighbourMs: 2500,
   historySizes: [1_000, 1_000_000],
@@ -43,9 +45,10 @@ const QUICK = {
   pacedMs: 1000,
   aftermathMs: 500,
   webhookSizes: [100],
+  togetherMs: 500,
   neighbourRounds: 2,
   neighbourMs: 1000,
-  historySizes: [1_000, 20_000],
+  historySizes: [1_000, 10_000],
   historySearches: 10,
 };
 

@@ -22,8 +22,6 @@ const CONNECTIONS = 200;
 /** Sizes are multiples of this. */
 const SLICE_TASKS = 100;
 const LOOK_MS = 500;
-/** All tasks stay open together for so long. */
-const TOGETHER_MS = 2000;
 /** The peer is there to compare with, and need not be taken to its limits. */
 const MOST_OF_PEER = 1_000;
 const FIGURES = ["p50", "p95", "p99"];
@@ -88,7 +86,7 @@ async function measureReceiver(receiver, plan) {
 
 async function wave({ name, hooked, plain, receiver }, size, plan, report) {
   const rate = plan.webhookRate;
-  const lastsMs = Math.round((2 * size * 1000) / rate) + TOGETHER_MS;
+  const lastsMs = Math.round((2 * size * 1000) / rate) + plan.togetherMs;
   const clients = [hooked, plain].map(({ origin }) => createClient(origin, CONNECTIONS));
   const [withHook, without] = clients.map((client) =>
     createCalls(client, { paths: hooked.paths, owner: "bench" }),

@@ -105,7 +105,7 @@ export class Correspondence {
    */
   settle(home: string, settlement: Settlement, at: number, others = false): void {
     const correspondent = this.#get(home);
-    const waits = others && correspondent.gathered < ENOUGH - 1;
+    const waits = others && correspondent.gathered.length < ENOUGH - 1;
     correspondent.settle(settlement, waits ? at + GATHER_MS : at);
   }
 
@@ -128,7 +128,7 @@ export class Correspondence {
   advance(now: number): number {
     let next = Number.POSITIVE_INFINITY;
     for (const home of this.#homes.values()) {
-      if (home.talking || home.isQuiet) continue;
+      if (home.isQuiet) continue;
       const at = home.exchangeAt(this.#barredUntil(now) !== undefined || this.#roomFor(home.home) >= WORTH);
       if (at <= now) void this.#exchange(home, now);
       else next = Math.min(next, at);
@@ -155,7 +155,7 @@ export class Correspondence {
       const answer = await this.#options.homeOf(home.home).exchange(request);
       home.answered(request);
       this.#understand(home, request, answer, wasRung);
-      this.#options.received(home.home, this.#fresh(home.home, answer.claims));
+      this.#options.received(home.home, this.#fresh(home, answer.claims));
     } catch (error) {
       for (const [key, value] of Object.entries(counters)) {
         this.#counters[key] = (this.#counters[key] ?? 0) + value;
@@ -191,8 +191,8 @@ export class Correspondence {
   }
 
   /** Claims without those that are here already: their home did not know it when it answered. */
-  #fresh(home: string, claims: readonly Claim[]): Claim[] {
-    const busy = new Set(this.#busy(home));
+  #fresh({ home, gathered }: Correspondent, claims: readonly Claim[]): Claim[] {
+    const busy = new Set([...this.#busy(home), ...gathered.map(({ key }) => key)]);
     return claims.filter(({ key }) => {
       if (busy.has(key)) return false;
       busy.add(key);

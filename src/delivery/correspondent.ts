@@ -36,9 +36,9 @@ export class Correspondent {
     this.#settleAt = Math.min(this.#settleAt, at);
   }
 
-  /** How many settlements wait for the next exchange. */
-  get gathered(): number {
-    return this.#settled.length;
+  /** Settlements that wait for the next exchange. */
+  get gathered(): readonly Settlement[] {
+    return this.#settled;
   }
 
   /** When (ms) an exchange is due: what has been settled wants to be told, or `hungry`: there is room for claims. */

@@ -77,10 +77,18 @@ export class FairQueue {
     return this.#removed(removed);
   }
 
-  /** Removes all claims of a target, and gives them. */
-  removeTarget(target: string): Waiting[] {
-    const removed = [...(this.#targets.get(target)?.values() ?? [])].flat();
-    this.#targets.delete(target);
+  /** Removes a target's newest claims until `keep` are left, from the homes that have most; gives them. */
+  shorten(target: string, keep: number): Waiting[] {
+    const homes = this.#targets.get(target);
+    const removed: Waiting[] = [];
+    for (let count = this.count(target); homes && count > keep; count--) {
+      const [longest] = [...homes].toSorted(([, one], [, other]) => other.length - one.length);
+      const last = longest?.[1].pop();
+      if (!longest || !last) break;
+      if (longest[1].length === 0) homes.delete(longest[0]);
+      removed.push(last);
+    }
+    if (homes?.size === 0) this.#targets.delete(target);
     return this.#removed(removed);
   }
 

@@ -162,9 +162,10 @@ export class Pump {
         this.#start(next, now);
         return undefined;
       }
-      const { retryAt } = admitted.error;
-      if (retryAt > now + PATIENCE_MS) this.#release(this.#queue.removeTarget(target), now);
-      else refusedUntil = Math.min(refusedUntil, retryAt);
+      const { retryAt, claims = Number.POSITIVE_INFINITY } = admitted.error;
+      const keep = retryAt > now + PATIENCE_MS ? 0 : claims;
+      this.#release(this.#queue.shorten(target, keep), now);
+      if (keep > 0) refusedUntil = Math.min(refusedUntil, retryAt);
     }
     return refusedUntil;
   }

@@ -23,7 +23,8 @@ const LONGEST_HOLD_MS = 86_400_000;
 const MAX_TARGETS = 10_000;
 
 export type HoldReason = "breaker_open" | "probe_running" | "retry_after" | "rate_limited";
-export type Hold = { reason: HoldReason; retryAt: number };
+/** `claims`: so many can be sent within `PATIENCE_MS`; absent: as many as there are, once the hold is over. */
+export type Hold = { reason: HoldReason; retryAt: number; claims?: number };
 
 /** How many claims of a target can be sent within `PATIENCE_MS`; none if it is held. */
 export type Room = { claims: number; hold?: Hold };
@@ -90,7 +91,11 @@ export class Targets {
           this.#options.count(metricKey("a2a_webhook_rate_limited_total", { by: "url" }));
         }
         if (retryAt > now + PATIENCE_MS) this.#save(claim.target, target, now);
-        return err({ reason: "rate_limited", retryAt });
+        return err({
+          reason: "rate_limited",
+          retryAt,
+          claims: tokensAt(target.bucket, rate, now + PATIENCE_MS),
+        });
       }
       target.bucket = bucket.value;
     }

@@ -54,9 +54,16 @@ describe("what is removed", () => {
       "ax2",
       "bx1",
     ]);
-    expect(queue.removeTarget("a").map(({ claim }) => claim.key)).toEqual(["ay1"]);
-    expect(queue.removeTarget("a")).toEqual([]);
+    expect(queue.shorten("a", 0).map(({ claim }) => claim.key)).toEqual(["ay1"]);
+    expect(queue.shorten("a", 0)).toEqual([]);
     expect([...queue.targets()]).toEqual([]);
+  });
+
+  it("to shorten a line is the newest of the homes that have most", () => {
+    const queue = queueOf("ax1", "ax2", "ax3", "ay1", "ay2", "bx1");
+    expect(queue.shorten("a", 9)).toEqual([]);
+    expect(queue.shorten("a", 2).map(({ claim }) => claim.key)).toEqual(["ax3", "ax2", "ay2"]);
+    expect(serve(queue)).toEqual(["ax1", "bx1", "ay1"]);
   });
 });
 
@@ -73,7 +80,7 @@ describe("whatever happens", () => {
         queue.add({ home, claim: aClaim({ key, target, body: key }) });
         held.push(key);
       } else if (chance === 40) {
-        queue.removeTarget(target);
+        queue.shorten(target, 0);
         held = held.filter((one) => !one.startsWith(target));
       } else if (chance === 41) {
         queue.remove((waiting) => waiting.home === home);

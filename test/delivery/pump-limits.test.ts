@@ -127,15 +127,31 @@ describe("a rate limit", () => {
   });
 
   it("is shared by the homes that want it", async () => {
-    const world = new World({ send: answering(5), rate: { perMinute: 100, burst: 10 } });
-    fill(world, "h1", 1_000);
+    const world = new World({ send: answering(5), rate: { perMinute: 100, burst: 10 }, alarmMs: HOUR });
+    world.home("h2").latencyMs = 50;
+    for (const home of ["h1", "h2", "h3"]) {
+      fill(world, home, 1_000);
+      world.pump.ring(home);
+      await world.clock.run(MINUTE);
+    }
+    const before = ["h1", "h2", "h3"].map((home) => world.home(home).pending);
+    await world.clock.run(6 * MINUTE);
+    const delivered = ["h1", "h2", "h3"].map(
+      (home, index) => (before[index] ?? 0) - world.home(home).pending,
+    );
+    for (const count of delivered) expect(Math.abs(count - 200)).toBeLessThan(20);
+  });
+
+  it("leaves something to a home that came when another had everything there was", async () => {
+    const world = new World({ send: answering(5), rate: { perMinute: 20, burst: 1 }, alarmMs: HOUR });
+    fill(world, "h1", 200);
     world.pump.ring("h1");
-    await world.clock.run(MINUTE);
-    fill(world, "h2", 50);
+    await world.clock.run(10_000);
+    fill(world, "h2", 10);
     world.pump.ring("h2");
-    await world.clock.run(2 * MINUTE);
-    expect(world.home("h2").pending).toBeLessThanOrEqual(5);
-    expect(world.home("h1").pending).toBeLessThan(850);
+    await world.clock.run(MINUTE);
+    expect(world.home("h2").requests[0]?.allowances).toEqual([{ target: hook, claims: 0 }]);
+    expect(world.home("h2").pending).toBeLessThanOrEqual(2);
   });
 
   it("does not concern another target", async () => {

@@ -48,7 +48,6 @@ export class Clock implements Time {
   }
 }
 
-const LEASE_MS = 30_000;
 const RING_AGAIN_MS = 5_000;
 
 type Lane = {
@@ -74,6 +73,7 @@ export class FakeHome implements DeliveryHome {
   latencyMs = 1;
   fault: (request: ExchangeRequest) => Fault = () => undefined;
   retryMs = 1_000;
+  leaseMs = 30_000;
   readonly #clock: Time;
   readonly #lanes = new Map<string, Lane>();
   #holds: readonly Allowance[] = [];
@@ -139,7 +139,7 @@ export class FakeHome implements DeliveryHome {
     for (const lane of this.#due()) {
       if (this.#holdOf(lane.target) > now) continue;
       if (keys.has(lane.lane)) {
-        lane.leased = now + LEASE_MS;
+        lane.leased = now + this.leaseMs;
         continue;
       }
       if (lane.leased > now) continue;
@@ -149,7 +149,7 @@ export class FakeHome implements DeliveryHome {
         continue;
       }
       allowed.set(lane.target, left - 1);
-      lane.leased = now + LEASE_MS;
+      lane.leased = now + this.leaseMs;
       answer.claims.push(this.#claim(lane));
     }
     // The endpoint knows that there is more, and comes again by itself.

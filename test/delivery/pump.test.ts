@@ -127,6 +127,20 @@ describe("a slow target", () => {
     expect(slowBefore).toHaveLength(3);
   });
 
+  it("and another leave one slot to a third", async () => {
+    const lame = "https://receiver.example/lame";
+    const world = new World({ send: answering(({ target }) => (target === fast ? 5 : 15_000)) });
+    fill(world, "h1", 20, slow);
+    fill(world, "h1", 20, lame);
+    world.pump.ring("h1");
+    await world.clock.run(1_000);
+    expect(world.inFlight.size).toBe(5);
+    fill(world, "h2", 20, fast);
+    world.pump.ring("h2");
+    await world.clock.run(1_000);
+    expect(world.home("h2").pending).toBe(0);
+  });
+
   it("that was quick before leaves one slot to who comes later, and room in the queue of its home", async () => {
     let isSlow = false;
     const world = new World({ send: answering(({ target }) => (target === slow && isSlow ? 15_000 : 5)) });
@@ -159,6 +173,18 @@ describe("homes", () => {
     world.pump.ring("h2");
     await world.clock.run(10_000, () => world.home("h2").pending === 0);
     expect(world.home("h1").pending).toBeGreaterThan(200);
+  });
+
+  it("that give a claim again while it is in hand do not have it sent twice", async () => {
+    const world = new World({ send: answering(50) });
+    fill(world, "h1", 12);
+    const { exchange } = world.home("h1");
+    // It forgets its leases, and does not look at what the endpoint says it has.
+    world.home("h1").exchange = (request) => exchange.call(world.home("h1"), { ...request, busy: [] });
+    world.home("h1").leaseMs = 0;
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.sent).toHaveLength(12);
   });
 
   it("one that does not answer holds up no other", async () => {
@@ -431,7 +457,8 @@ describe("that an origin was validated", () => {
 
 describe("large notifications", () => {
   it("are not claimed far ahead", async () => {
-    const world = new World({ send: answering(100) });
+    const world = new World({ send: answering(100), alarmMs: HOUR });
+    const began = world.clock.now;
     const body = "x".repeat(1_000_000);
     for (let lane = 0; lane < 60; lane++) world.home("h1").add(`big-${lane}`, fast, body);
     world.home("h1").fault = ({ busy }) => {
@@ -441,8 +468,28 @@ describe("large notifications", () => {
     world.pump.ring("h1");
     await world.drain();
     expect(world.pending).toBe(0);
+    // 60 of 100 ms, five at a time: claiming less ahead leaves no gaps.
+    expect(world.clock.now - began).toBeLessThan(1_600);
     for (const request of world.home("h1").requests.slice(1)) {
       if (request.busy.length > 15) expect(request.want).toBe(0);
     }
+  });
+
+  it("of one home only put off what another has", async () => {
+    const world = new World({ send: answering(({ key }) => (key === "first" ? 100 : 30)), alarmMs: HOUR });
+    world.home("h2").add("first", slow, "body");
+    world.pump.ring("h2");
+    await world.clock.run(10);
+    for (let lane = 0; lane < 60; lane++) world.home("h1").add(`big-${lane}`, fast, "x".repeat(1_000_000));
+    world.pump.ring("h1");
+    await world.clock.run(20);
+    fill(world, "h2", 5, slow);
+    world.pump.ring("h2");
+    await world.clock.run(10_000);
+    // It was told of the end of its first one while there was no room for more.
+    expect(world.home("h2").requests.some(({ settled, want }) => settled.length === 1 && want === 0)).toBe(
+      true,
+    );
+    expect(world.pending).toBe(0);
   });
 });
