@@ -87,7 +87,7 @@ async function wakeHomes({ db, homeAt, now }: BackgroundDeps): Promise<void> {
     again: at + POKE_AGAIN_MS,
     limit: POKES,
   });
-  for (const poke of await Promise.allSettled(overdue.map((id) => homeAt(id).poke()))) {
+  for (const poke of await Promise.allSettled(overdue.map(async (id) => homeAt(id).poke()))) {
     if (poke.status === "rejected") log("error", "a home could not be woken", { error: poke.reason });
   }
 }
