@@ -46,32 +46,36 @@ export async function killRepeatedly(killing: Killing): Promise<void> {
     ledger.settle();
   };
 
+  const kill = async (victim: Server) => {
+    const from = Date.now();
+    await victim.kill9();
+    ledger.kills.push({ from, to: Date.now() });
+  };
+
   const killUnderLoad = async (victim: Server, afterMs: number) => {
     const over = new AbortController();
     const life = { url: await victim.ready, ending: false, over: over.signal };
     const clients = load.run(life);
     await sleep(afterMs);
     life.ending = true;
-    ledger.kills.push(Date.now());
-    await victim.kill9();
+    await kill(victim);
     await Promise.race([clients, sleep(READ_REST_MS)]);
     over.abort();
     await clients;
   };
 
   try {
-    for (let kill = 1; kill <= kills; kill++) {
-      before(((kill - 1) % KILLS_A_CHECK) + 1);
+    for (let count = 1; count <= kills; count++) {
+      before(((count - 1) % KILLS_A_CHECK) + 1);
       server = launchServer(options);
       if (random.chance(0.1)) {
         // Some kills hit a server that is still starting.
         await sleep(random.whole(0, 4_000));
-        ledger.kills.push(Date.now());
-        await server.kill9();
+        await kill(server);
       } else {
         await killUnderLoad(server, random.whole(50, 3_000));
       }
-      if (kill % KILLS_A_CHECK === 0 || kill === kills) await checkAll();
+      if (count % KILLS_A_CHECK === 0 || count === kills) await checkAll();
     }
   } finally {
     await server?.kill9();

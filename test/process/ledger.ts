@@ -32,12 +32,16 @@ export type Watch = {
   over: boolean;
 };
 
+/** So long after a kill something of the dead server may still be read by this busy process. */
+const LATE_MS = 500;
+
 export class Ledger {
   readonly tasks = new Map<string, TrackedTask>();
   readonly watches: Watch[] = [];
   /** (task, event number) to the content that some client received. */
   readonly events = new Map<string, Map<number, string>>();
-  readonly kills: number[] = [];
+  /** From when the processes were looked for until none was left. */
+  readonly kills: { from: number; to: number }[] = [];
   readonly violations: string[] = [];
 
   violation(text: string): void {
@@ -81,9 +85,12 @@ export class Ledger {
     }
   }
 
-  /** How often the server was killed between two times. */
+  /**
+   * How often the server was killed between two times, as they were noted here: what a server had sent while it was
+   * being killed is noted a moment after it is dead.
+   */
   killsBetween(from: number, to: number): number {
-    return this.kills.filter((at) => at > from && at < to).length;
+    return this.kills.filter((kill) => kill.to + LATE_MS > from && kill.from < to).length;
   }
 
   /** Forgets what has been verified, so that a long run does not check it again and again. */
