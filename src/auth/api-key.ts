@@ -41,7 +41,11 @@ export function createApiKeyAuthentication(db: D1Database, now: () => number = D
     if (!key || key.revokedAt !== null || isExpired) {
       return err(failure("UNAUTHENTICATED", { message: "This API key is not valid." }));
     }
-    return ok({ owner: toOwner("key", "", key.owner), scopes: "all" });
+    return ok({
+      owner: toOwner("key", "", key.owner),
+      actor: toOwner("key", key.owner, key.id),
+      scopes: "all",
+    });
   };
 }
 

@@ -21,5 +21,6 @@ async function authenticateOpen(request: Request): Promise<Result<Caller, Failur
     const description = "must be 1 to 128 visible ASCII characters";
     return err(failure("INVALID_PARAMS", { violations: [{ field: "X-Dev-Owner", description }] }));
   }
-  return ok({ owner: toOwner("open", "", name), scopes: "all" });
+  const owner = toOwner("open", "", name);
+  return ok({ owner, actor: owner, scopes: "all" });
 }

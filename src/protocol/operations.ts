@@ -7,7 +7,7 @@ import * as requests from "./requests.ts";
 import type { Schema } from "./schema.ts";
 import { Task } from "./task.ts";
 
-export type Scope = "task:read" | "task:write" | "push:read" | "push:write" | "card:read";
+export type Scope = "task:read" | "task:write" | "push:read" | "push:write" | "card:read" | "tool:approve";
 
 /** `{name}` in a path is the field `name` of the params; each path is also served under `/{tenant}`. */
 export type RestBinding = { readonly verb: "GET" | "POST" | "DELETE"; readonly path: string };

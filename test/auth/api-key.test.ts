@@ -326,7 +326,10 @@ describe("createAuthenticate", () => {
   it("follows AUTH_MODE", async () => {
     const request = new Request("https://a.test");
     const open = createAuthenticate(configWith({ authMode: "open" }), env.DB);
-    expect(await open(request)).toEqual({ ok: true, value: { owner: "open::anonymous", scopes: "all" } });
+    expect(await open(request)).toEqual({
+      ok: true,
+      value: { owner: "open::anonymous", actor: "open::anonymous", scopes: "all" },
+    });
     const keyed = createAuthenticate(configWith({ authMode: "api-key" }), env.DB);
     expect(await keyed(request)).toMatchObject({ ok: false, error: { reason: "UNAUTHENTICATED" } });
   });

@@ -17,7 +17,7 @@ describe("X-Dev-Owner", () => {
     async (name) => {
       expect(await as(name)).toEqual({
         ok: true,
-        value: { owner: toOwner("open", "", name), scopes: "all" },
+        value: { owner: toOwner("open", "", name), actor: toOwner("open", "", name), scopes: "all" },
       });
     },
   );

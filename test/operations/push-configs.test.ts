@@ -382,14 +382,18 @@ describe("a config in a message (§3.2.2)", () => {
     const on = createOperations();
     const params = { message: toMessage("hello"), configuration: inline({}) };
     for (const name of ["SendMessage", "SendStreamingMessage"] as const) {
-      const caller = { owner: on.owner, scopes: new Set<Scope>(["task:write", "task:read", "push:read"]) };
+      const caller = {
+        owner: on.owner,
+        actor: on.owner,
+        scopes: new Set<Scope>(["task:write", "task:read", "push:read"]),
+      };
       expect(await on.failure(name, params, { caller })).toMatchObject({
         reason: "PERMISSION_DENIED",
         metadata: { scope: "push:write" },
       });
     }
     expect(await on.value("ListTasks", {})).toMatchObject({ totalSize: 0 });
-    const caller = { owner: on.owner, scopes: new Set<Scope>(["task:write", "push:write"]) };
+    const caller = { owner: on.owner, actor: on.owner, scopes: new Set<Scope>(["task:write", "push:write"]) };
     expect(await on.value("SendMessage", params, { caller })).toHaveProperty("task");
   });
 });

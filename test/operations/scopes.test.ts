@@ -38,7 +38,9 @@ describe.each(names)("%s", (name) => {
     const others = SCOPES.filter((other) => other !== scope);
     for (const scopes of [new Set<Scope>(), new Set(others)]) {
       const on = createOperations({ homes: unreachable });
-      const failure = await on.failure(name, params[name], { caller: { owner: on.owner, scopes } });
+      const failure = await on.failure(name, params[name], {
+        caller: { owner: on.owner, actor: on.owner, scopes },
+      });
       expect(failure).toMatchObject({ reason: "PERMISSION_DENIED", metadata: { scope } });
     }
   });
@@ -46,13 +48,15 @@ describe.each(names)("%s", (name) => {
   it("is open to a caller with its scope alone, and to one with all", async () => {
     for (const scopes of [new Set([scope]), "all" as const]) {
       const on = createOperations({ agent: "enterprise" });
-      const outcome = await on.run(name, params[name], { caller: { owner: on.owner, scopes } }).then(
-        async (answer) => {
-          if (answer.kind === "stream") await new Response(answer.lines).text();
-          return "answered";
-        },
-        (error: { failure?: { reason: string } }) => error.failure?.reason,
-      );
+      const outcome = await on
+        .run(name, params[name], { caller: { owner: on.owner, actor: on.owner, scopes } })
+        .then(
+          async (answer) => {
+            if (answer.kind === "stream") await new Response(answer.lines).text();
+            return "answered";
+          },
+          (error: { failure?: { reason: string } }) => error.failure?.reason,
+        );
       expect(["answered", "TASK_NOT_FOUND", "PUSH_NOTIFICATION_NOT_SUPPORTED"]).toContain(outcome);
     }
   });
