@@ -14,7 +14,7 @@ export async function cancelTask(
   return {
     kind: "value",
     json: orThrow(
-      await callHome(deps, caller.owner, shard, (home, repeated) => home.cancel({ ...query, repeated })),
+      await callHome(deps, caller, shard, (home, by, repeated) => home.cancel({ ...query, by, repeated })),
     ),
   };
 }

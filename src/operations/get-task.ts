@@ -11,6 +11,6 @@ export async function getTask(deps: Deps, { caller, agent, params }: Call<GetTas
   const query = { agent: agent.name, id, historyLength };
   return {
     kind: "value",
-    json: orThrow(await callHome(deps, caller.owner, shard, (home) => home.get(query))),
+    json: orThrow(await callHome(deps, caller, shard, (home, by) => home.get({ ...query, by }))),
   };
 }

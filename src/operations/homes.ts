@@ -2,9 +2,10 @@
 // client chose lives in shard 0. Also the one place that calls homes, so that what RPC can do to a call is
 // dealt with once.
 
+import type { Caller } from "../auth/caller.ts";
 import { uuidv7 } from "../lib/ids.ts";
 import { A2AError } from "../protocol/errors.ts";
-import type { Home, Subscription } from "../tasks/commands.ts";
+import type { By, Home, Subscription } from "../tasks/commands.ts";
 import type { Answer, Deps } from "./index.ts";
 
 const OWN_ID = /^(0|[1-9]\d{0,3})-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -40,27 +41,28 @@ export function shardOfKey(key: string, shards: number): number {
 }
 
 /**
- * Calls a home. A call whose answer was lost is made once more, which every call must be fit for; an
- * overloaded home makes it UNAVAILABLE.
+ * Calls a home of the caller's owner, `by` the caller. A call whose answer was lost is made once more, which every
+ * call must be fit for; an overloaded home makes it UNAVAILABLE.
  */
 export async function callHome<T>(
   deps: Deps,
-  owner: string,
+  { owner, actor }: Caller,
   shard: number,
-  call: (home: Home, repeated: boolean) => Promise<T>,
+  call: (home: Home, by: By, repeated: boolean) => Promise<T>,
 ): Promise<T> {
   const id = deps.homes.idFromName(`${owner}/${shard}`);
+  const by: By = { actor };
   // A stub's own type describes what RPC could do with a result; ours are plain data and streams.
   const stub = () => deps.homes.get(id) as unknown as Home;
   try {
-    return await call(stub(), false);
+    return await call(stub(), by, false);
   } catch (error) {
     if (isOverloaded(error)) throw unavailable();
     if (!isRetryable(error)) throw error;
   }
   try {
     // A stub whose connection broke stays broken.
-    return await call(stub(), true);
+    return await call(stub(), by, true);
   } catch (error) {
     if (isOverloaded(error) || isRetryable(error)) throw unavailable();
     throw error;

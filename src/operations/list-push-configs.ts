@@ -20,7 +20,9 @@ export async function listPushConfigs(
   const fingerprint = await fingerprintOf([caller.owner, agent.name, taskId]);
   const after = pageToken === undefined ? undefined : parsePageToken(pageToken, fingerprint, toId);
   const query = { agent: agent.name, taskId };
-  const views = orThrow(await callHome(deps, caller.owner, shard, (home) => home.listPushConfigs(query)));
+  const views = orThrow(
+    await callHome(deps, caller, shard, (home, by) => home.listPushConfigs({ ...query, by })),
+  );
 
   const rest = views.toSorted(byId).filter(({ answer }) => after === undefined || answer.id > after);
   // All at once unless pages are asked for (§3.1.9: MUST return all, MAY paginate).

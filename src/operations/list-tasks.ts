@@ -24,7 +24,7 @@ export async function listTasks(
     status,
     statusTimestampAfter,
   ]);
-  const query: ListQuery = {
+  const query: Omit<ListQuery, "by"> = {
     agent: agent.name,
     contextId,
     state: status,
@@ -37,7 +37,7 @@ export async function listTasks(
   };
   const answers = await Promise.all(
     shardsOf(contextId, deps.config.homeShards).map((shard) =>
-      callHome(deps, caller.owner, shard, (home) => home.list(query)),
+      callHome(deps, caller, shard, (home, by) => home.list({ ...query, by })),
     ),
   );
   const { tasks, more } = merge(answers, pageSize);

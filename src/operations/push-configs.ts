@@ -27,7 +27,9 @@ export async function createPushConfig(
   const shard = shardOfTask(taskId, deps.config.homeShards);
   const config = await preparePush(deps, call, { config: params, taskId });
   const command = { agent: agent.name, taskId, config };
-  const answer = orThrow(await callHome(deps, caller.owner, shard, (home) => home.setPushConfig(command)));
+  const answer = orThrow(
+    await callHome(deps, caller, shard, (home, by) => home.setPushConfig({ ...command, by })),
+  );
   return { kind: "value", json: toJsonBytes(answer) };
 }
 
@@ -39,7 +41,9 @@ export async function getPushConfig(
   const { taskId, id } = params;
   const shard = shardOfTask(taskId, deps.config.homeShards);
   const query = { agent: agent.name, taskId, id };
-  const view = orThrow(await callHome(deps, caller.owner, shard, (home) => home.getPushConfig(query)));
+  const view = orThrow(
+    await callHome(deps, caller, shard, (home, by) => home.getPushConfig({ ...query, by })),
+  );
   return { kind: "value", json: toJsonBytes(toAnswer(view, extensions)) };
 }
 
@@ -52,7 +56,7 @@ export async function deletePushConfig(
   const { taskId, id } = params;
   const shard = shardOfTask(taskId, deps.config.homeShards);
   const query = { agent: agent.name, taskId, id };
-  orThrow(await callHome(deps, caller.owner, shard, (home) => home.deletePushConfig(query)));
+  orThrow(await callHome(deps, caller, shard, (home, by) => home.deletePushConfig({ ...query, by })));
   return { kind: "value", json: toJsonBytes({}) };
 }
 

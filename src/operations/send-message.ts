@@ -17,16 +17,16 @@ type SendCall = Call<SendMessageRequest>;
 
 export async function sendMessage(deps: Deps, call: SendCall): Promise<Answer> {
   const { command, shard } = await prepare(deps, call);
-  const answer = await callHome(deps, call.caller.owner, shard, (home, repeated) =>
-    home.send({ ...command, repeated }),
+  const answer = await callHome(deps, call.caller, shard, (home, by, repeated) =>
+    home.send({ ...command, by, repeated }),
   );
   return { kind: "value", json: orThrow(answer) };
 }
 
 export async function sendStreamingMessage(deps: Deps, call: SendCall): Promise<Answer> {
   const { command, shard } = await prepare(deps, call);
-  const lines = await callHome(deps, call.caller.owner, shard, (home, repeated) =>
-    home.stream({ ...command, repeated }),
+  const lines = await callHome(deps, call.caller, shard, (home, by, repeated) =>
+    home.stream({ ...command, by, repeated }),
   );
   return toStream(orThrow(lines));
 }
@@ -34,7 +34,7 @@ export async function sendStreamingMessage(deps: Deps, call: SendCall): Promise<
 async function prepare(
   deps: Deps,
   call: SendCall,
-): Promise<{ command: Omit<SendCommand, "repeated">; shard: number }> {
+): Promise<{ command: Omit<SendCommand, "by" | "repeated">; shard: number }> {
   const { agent, params, idempotencyKey } = call;
   const { message, configuration } = params;
   if (message.role !== "ROLE_USER") {

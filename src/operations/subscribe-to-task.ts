@@ -13,5 +13,7 @@ export async function subscribeToTask(deps: Deps, call: Call<SubscribeToTaskRequ
     id: params.id,
     ...(lastEventId !== undefined && { lastEventId: Number(lastEventId) }),
   };
-  return toStream(orThrow(await callHome(deps, caller.owner, shard, (home) => home.subscribe(query))));
+  return toStream(
+    orThrow(await callHome(deps, caller, shard, (home, by) => home.subscribe({ ...query, by }))),
+  );
 }

@@ -11,7 +11,14 @@ import type { Message } from "../protocol/message.ts";
 import type { ListFilter, Position } from "./records.ts";
 import type { IdempotencyKey } from "./store.ts";
 
+/** Who acts for the owner: the audit names it, and limits of one caller go by it. */
+export type By = {
+  /** Kind, issuer and subject of the credential: see `toOwner`. */
+  actor: string;
+};
+
 export type SendCommand = {
+  by: By;
   agent: string;
   message: Message;
   /** Minted by the Worker: the id of the task if this message makes one, and of the call, which may be repeated. */
@@ -27,7 +34,7 @@ export type SendCommand = {
   push?: StoredConfig | undefined;
 };
 
-export type TaskQuery = { agent: string; id: string };
+export type TaskQuery = { by: By; agent: string; id: string };
 
 export type CancelCommand = TaskQuery & {
   /** Whether this command was sent before, and may have been carried out. */
@@ -42,6 +49,7 @@ export type SubscribeQuery = TaskQuery & {
 };
 
 export type ListQuery = ListFilter & {
+  by: By;
   after?: Position | undefined;
   /** At most so many tasks; fewer if they are large. */
   limit: number;
@@ -59,9 +67,9 @@ export type ListAnswer = {
   more: boolean;
 };
 
-export type PushCommand = { agent: string; taskId: string; config: StoredConfig };
-export type PushList = { agent: string; taskId: string };
-export type PushQuery = { agent: string; taskId: string; id: string };
+export type PushCommand = { by: By; agent: string; taskId: string; config: StoredConfig };
+export type PushList = { by: By; agent: string; taskId: string };
+export type PushQuery = { by: By; agent: string; taskId: string; id: string };
 
 export type Subscription = {
   /** Lines `<seq> <StreamResponse JSON>\n`. */

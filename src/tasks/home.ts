@@ -341,7 +341,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     return this.#inbox.begin(operation, command);
   }
 
-  #find(query: TaskQuery): TaskRecord | undefined {
+  #find(query: Pick<TaskQuery, "agent" | "id">): TaskRecord | undefined {
     const record = this.#store.get(query.id);
     return record?.agent === query.agent ? record : undefined;
   }

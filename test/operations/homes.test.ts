@@ -4,6 +4,7 @@ import { env, listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { mintId, randomShard, shardOf, shardOfKey } from "../../src/operations/homes.ts";
 import type { Deps } from "../../src/operations/index.ts";
+import { operations } from "../../src/protocol/operations.ts";
 import type { ListTasksResponse, SendMessageResponse } from "../../src/protocol/requests.ts";
 import type { Task } from "../../src/protocol/task.ts";
 import { textOf } from "../support/client.ts";
@@ -11,6 +12,7 @@ import { createOperations, type Operations } from "../support/operations.ts";
 
 type Homes = Deps["homes"];
 type Method = (...args: unknown[]) => Promise<unknown>;
+type Around = (method: string, call: () => Promise<unknown>, args: unknown[]) => Promise<unknown>;
 
 const UUID = "018f0000-0000-7000-8000-000000000000";
 
@@ -26,7 +28,7 @@ async function send(on: Operations, text: string, more: object = {}, key?: strin
 }
 
 /** The real homes, with every call of a method passing `around`. Each object asked for is noted in `asked`. */
-function homesThrough(around: (method: string, call: () => Promise<unknown>) => Promise<unknown>) {
+function homesThrough(around: Around) {
   const asked: string[] = [];
   let stubs = 0;
   const homes = {
@@ -43,7 +45,7 @@ function homesThrough(around: (method: string, call: () => Promise<unknown>) => 
           get:
             (_, method: string) =>
             (...args: unknown[]) =>
-              around(method, () => (stub[method] as Method)(...args)),
+              around(method, () => (stub[method] as Method)(...args), args),
         },
       );
     },
@@ -362,6 +364,40 @@ describe("a home that fails", () => {
     );
     const on = createOperations({ settings: { homeShards: 4 }, homes });
     expect((await on.failure("ListTasks", {})).reason).toBe("UNAVAILABLE");
+  });
+});
+
+describe("a call of a home", () => {
+  const taskId = `0-${UUID}`;
+  const config = { taskId, id: "c" };
+  const all = [
+    ["SendMessage", message("hello")],
+    ["SendStreamingMessage", message("hello")],
+    ["GetTask", { id: taskId }],
+    ["ListTasks", {}],
+    ["CancelTask", { id: taskId }],
+    ["SubscribeToTask", { id: taskId }],
+    ["CreateTaskPushNotificationConfig", { ...config, url: "https://example.com/hook" }],
+    ["GetTaskPushNotificationConfig", config],
+    ["ListTaskPushNotificationConfigs", { taskId }],
+    ["DeleteTaskPushNotificationConfig", config],
+  ] as const;
+
+  it.each(all)("says who acts when it is made for %s, also the second time", async (name, params) => {
+    const given: unknown[] = [];
+    const { homes } = homesThrough((_, __, args) => {
+      given.push(args);
+      return Promise.reject(broken({ retryable: true }));
+    });
+    const caller = { owner: "key::team", actor: "key:team:key-7", scopes: "all" } as const;
+    await createOperations({ homes }).failure(name, params, { caller });
+    const by = expect.objectContaining({ by: { actor: "key:team:key-7" } });
+    expect(given).toEqual([[by], [by]]);
+  });
+
+  it("is made by every operation but the one that asks no home", () => {
+    const others = Object.keys(operations).filter((name) => !all.some(([listed]) => listed === name));
+    expect(others).toEqual(["GetExtendedAgentCard"]);
   });
 });
 
