@@ -64,9 +64,21 @@ function isHttpsUrl(text: string): boolean {
   return URL.parse(text)?.protocol === "https:";
 }
 
+const CLOSED_MODES = ["api-key"];
+
+/** `open` is for everybody, so it cannot stand beside a mode that is not. */
+function areModes(modes: string[]): boolean {
+  if (modes.length === 1 && modes[0] === "open") return true;
+  const isClosed = modes.length > 0 && modes.every((mode) => CLOSED_MODES.includes(mode));
+  return isClosed && new Set(modes).size === modes.length;
+}
+
 const Vars = z.object({
   ENVIRONMENT: z.enum(["development", "production"], 'must be "development" or "production"'),
-  AUTH_MODE: z.enum(["open", "api-key"], 'must be "open" or "api-key"'),
+  AUTH_MODE: z.pipe(
+    list,
+    z.array(z.string()).check(z.refine(areModes, 'must be "open", or one or more of "api-key"')),
+  ),
   DEFAULT_AGENT: z.string("must be set").check(z.minLength(1, "must name an agent")),
   PUBLIC_URL: publicUrl,
   HOME_SHARDS: integer(1, 64),
@@ -102,9 +114,12 @@ const Vars = z.object({
   ADMIN_KEY: z.string("must be set").check(z.minLength(32, "must have at least 32 characters")),
 });
 
+export type AuthMode = "open" | "api-key" | "jwt";
+
 export type Config = Readonly<{
   environment: "development" | "production";
-  authMode: "open" | "api-key";
+  /** How callers say who they are; `open` stands alone. */
+  authModes: readonly AuthMode[];
   defaultAgent: string;
   /** Without trailing slash; empty: each request's own origin. */
   publicUrl: string;
@@ -155,7 +170,7 @@ export function loadConfig(env: object): Result<Config, string[]> {
   const vars = parsed.data;
   if (vars.ENVIRONMENT === "production") {
     const open: string[] = [];
-    if (vars.AUTH_MODE === "open") open.push("AUTH_MODE must not be open in production: use api-key");
+    if (vars.AUTH_MODE.includes("open")) open.push("AUTH_MODE must not be open in production: use api-key");
     if (vars.DEFAULT_AGENT === "conformance") {
       open.push("DEFAULT_AGENT must not be conformance in production: that agent is for development only");
     }
@@ -172,7 +187,7 @@ export function loadConfig(env: object): Result<Config, string[]> {
   return ok(
     Object.freeze({
       environment: vars.ENVIRONMENT,
-      authMode: vars.AUTH_MODE,
+      authModes: Object.freeze(vars.AUTH_MODE as AuthMode[]),
       defaultAgent: vars.DEFAULT_AGENT,
       publicUrl: vars.PUBLIC_URL,
       homeShards: vars.HOME_SHARDS,

@@ -57,7 +57,7 @@ describe("the vars of wrangler.toml", () => {
   it("are these settings", () => {
     expect(configOf(defaults)).toEqual({
       environment: "development",
-      authMode: "open",
+      authModes: ["open"],
       defaultAgent: "echo",
       publicUrl: "",
       homeShards: 1,
@@ -95,10 +95,10 @@ describe("the vars of wrangler.toml", () => {
   });
 
   it("of production are closed, and otherwise the same but for scale", () => {
-    const { environment, authMode, homeShards, jobWatchMs, stepMs, ...others } = configOf(production);
-    expect({ environment, authMode, homeShards, jobWatchMs, stepMs }).toEqual({
+    const { environment, authModes, homeShards, jobWatchMs, stepMs, ...others } = configOf(production);
+    expect({ environment, authModes, homeShards, jobWatchMs, stepMs }).toEqual({
       environment: "production",
-      authMode: "api-key",
+      authModes: ["api-key"],
       homeShards: 4,
       jobWatchMs: 60_000,
       stepMs: 30_000,
@@ -236,7 +236,7 @@ describe.each([
 
 describe.each([
   ["ENVIRONMENT", ["staging", "Production", ""]],
-  ["AUTH_MODE", ["none", "OPEN", "open,api-key", ""]],
+  ["AUTH_MODE", ["none", "OPEN", "open,api-key", "open,open", "api-key,api-key", "api-key,basic", ",", ""]],
   ["DEFAULT_AGENT", [""]],
   ["WEBHOOK_PORTS", ["", ",", "0", "65536", "443,many", "443 8443", "-1", "4.5"]],
   ["WEBHOOK_RETRY_SECONDS", ["", "0,-5", "0,604801", "0;5", "soon"]],

@@ -45,6 +45,7 @@ export function createApiKeyAuthentication(db: D1Database, now: () => number = D
       owner: toOwner("key", "", key.owner),
       actor: toOwner("key", key.owner, key.id),
       scopes: "all",
+      adminScopes: new Set(),
     });
   };
 }

@@ -11,7 +11,7 @@ export type Authenticate = (request: Request) => Promise<Result<Caller, Failure>
 const DEV_OWNER = /^[\x21-\x7e]{1,128}$/;
 
 export function createAuthenticate(config: Config, db: D1Database): Authenticate {
-  return config.authMode === "api-key" ? createApiKeyAuthentication(db) : authenticateOpen;
+  return config.authModes.includes("open") ? authenticateOpen : createApiKeyAuthentication(db);
 }
 
 /** Open mode, in development only: everybody is `anonymous`, or whom X-Dev-Owner names. */
@@ -22,5 +22,5 @@ async function authenticateOpen(request: Request): Promise<Result<Caller, Failur
     return err(failure("INVALID_PARAMS", { violations: [{ field: "X-Dev-Owner", description }] }));
   }
   const owner = toOwner("open", "", name);
-  return ok({ owner, actor: owner, scopes: "all" });
+  return ok({ owner, actor: owner, scopes: "all", adminScopes: new Set() });
 }

@@ -3,10 +3,16 @@
 import { A2AError } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/operations.ts";
 import type { Caller } from "./caller.ts";
+import type { AdminScope } from "./roles.ts";
 
 /** PERMISSION_DENIED, naming the scope, for a caller that lacks it. */
 export function requireScope({ scopes }: Caller, scope: Scope): void {
   if (scopes !== "all" && !scopes.has(scope)) {
     throw new A2AError("PERMISSION_DENIED", { metadata: { scope } });
   }
+}
+
+/** PERMISSION_DENIED, naming the scope, for a caller who is no operator with it. */
+export function requireAdminScope({ adminScopes }: Caller, scope: AdminScope): void {
+  if (!adminScopes.has(scope)) throw new A2AError("PERMISSION_DENIED", { metadata: { scope } });
 }

@@ -27,7 +27,7 @@ export function agentCard(agent: Agent, config: Config, baseUrl: string): AgentC
       extendedAgentCard: hasExtendedCard(agent, config),
       ...(extensions.length > 0 && { extensions }),
     },
-    ...(config.authMode === "api-key" && {
+    ...(config.authModes.includes("api-key") && {
       securitySchemes: {
         bearer: { httpAuthSecurityScheme: { scheme: "Bearer", description: "An API key of this server." } },
         apiKey: { apiKeySecurityScheme: { location: "header", name: "X-API-Key" } },

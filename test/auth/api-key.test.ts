@@ -36,7 +36,7 @@ function serve() {
   const prepare = vi.fn((sql: string) => env.DB.prepare(sql));
   const db = { prepare } as unknown as D1Database;
   const fetch = serveWith(
-    { authMode: "api-key" },
+    { authModes: ["api-key"] },
     { authenticate: createApiKeyAuthentication(db, () => clock.now) },
   );
   const client = (headers: Record<string, string>, agent = "conformance"): Client =>
@@ -325,12 +325,12 @@ describe("the memory of keys", () => {
 describe("createAuthenticate", () => {
   it("follows AUTH_MODE", async () => {
     const request = new Request("https://a.test");
-    const open = createAuthenticate(configWith({ authMode: "open" }), env.DB);
+    const open = createAuthenticate(configWith({ authModes: ["open"] }), env.DB);
     expect(await open(request)).toEqual({
       ok: true,
-      value: { owner: "open::anonymous", actor: "open::anonymous", scopes: "all" },
+      value: { owner: "open::anonymous", actor: "open::anonymous", scopes: "all", adminScopes: new Set() },
     });
-    const keyed = createAuthenticate(configWith({ authMode: "api-key" }), env.DB);
+    const keyed = createAuthenticate(configWith({ authModes: ["api-key"] }), env.DB);
     expect(await keyed(request)).toMatchObject({ ok: false, error: { reason: "UNAUTHENTICATED" } });
   });
 });

@@ -7,7 +7,7 @@ import { toOwner } from "../../src/auth/caller.ts";
 import { createClient } from "../support/client.ts";
 import { configWith } from "../support/operations.ts";
 
-const authenticate = createAuthenticate(configWith({ authMode: "open" }), env.DB);
+const authenticate = createAuthenticate(configWith({ authModes: ["open"] }), env.DB);
 const as = (name: string) =>
   authenticate(new Request("https://a.test", { headers: { "x-dev-owner": name } }));
 
@@ -17,7 +17,12 @@ describe("X-Dev-Owner", () => {
     async (name) => {
       expect(await as(name)).toEqual({
         ok: true,
-        value: { owner: toOwner("open", "", name), actor: toOwner("open", "", name), scopes: "all" },
+        value: {
+          owner: toOwner("open", "", name),
+          actor: toOwner("open", "", name),
+          scopes: "all",
+          adminScopes: new Set(),
+        },
       });
     },
   );

@@ -213,7 +213,7 @@ describe("a card (§4.4.1)", () => {
   it.each(["echo", "long-running", "enterprise", "interview", "conformance"])(
     "of %s holds what is required, nothing of 0.3, and addresses that answer",
     async (agent) => {
-      for (const fetch of [undefined, serveWith({ authMode: "api-key" })]) {
+      for (const fetch of [undefined, serveWith({ authModes: ["api-key"] })]) {
         const client = createClient({ agent, ...(fetch && { fetch }) });
         const card = await (await client.request("/.well-known/agent-card.json")).json<Card>();
         expect(Object.keys(card).filter((name) => !known.card.includes(name))).toEqual([]);
@@ -243,7 +243,7 @@ describe("a card (§4.4.1)", () => {
     const open = await (await createClient().request("/.well-known/agent-card.json")).json<Card>();
     expect(open).not.toHaveProperty("securitySchemes");
     expect(open).not.toHaveProperty("securityRequirements");
-    const closed = createClient({ fetch: serveWith({ authMode: "api-key" }) });
+    const closed = createClient({ fetch: serveWith({ authModes: ["api-key"] }) });
     const card = await (await closed.request("/.well-known/agent-card.json")).json<Card>();
     const schemes = Object.keys(card.securitySchemes as object);
     expect(schemes.length).toBeGreaterThan(0);

@@ -326,7 +326,7 @@ describe.each(BINDINGS)("over %s", (binding) => {
       .run();
     const challenges: (string | null)[] = [];
     const fetchImpl = createAuthenticatingFetchWithRetry(
-      fetchAs({ serve: serveWith({ authMode: "api-key" }) }),
+      fetchAs({ serve: serveWith({ authModes: ["api-key"] }) }),
       {
         headers: async () => ({}),
         shouldRetryWithHeaders: async (_, response) => {
@@ -341,7 +341,7 @@ describe.each(BINDINGS)("over %s", (binding) => {
     expect((await client.getTask({ tenant: "", id })).id).toBe(id);
     expect(challenges).toHaveLength(2);
     expect(challenges[0]).toMatch(/^Bearer/);
-    const stranger = await connect(binding, { serve: serveWith({ authMode: "api-key" }) });
+    const stranger = await connect(binding, { serve: serveWith({ authModes: ["api-key"] }) });
     await expect(stranger.getTask({ tenant: "", id })).rejects.toThrow(/API key is required/);
   });
 

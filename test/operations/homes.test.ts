@@ -389,7 +389,12 @@ describe("a call of a home", () => {
       given.push(args);
       return Promise.reject(broken({ retryable: true }));
     });
-    const caller = { owner: "key::team", actor: "key:team:key-7", scopes: "all" } as const;
+    const caller = {
+      owner: "key::team",
+      actor: "key:team:key-7",
+      scopes: "all",
+      adminScopes: new Set<never>(),
+    } as const;
     await createOperations({ homes }).failure(name, params, { caller });
     const by = expect.objectContaining({ by: { actor: "key:team:key-7" } });
     expect(given).toEqual([[by], [by]]);

@@ -385,6 +385,7 @@ describe("a config in a message (§3.2.2)", () => {
       const caller = {
         owner: on.owner,
         actor: on.owner,
+        adminScopes: new Set<never>(),
         scopes: new Set<Scope>(["task:write", "task:read", "push:read"]),
       };
       expect(await on.failure(name, params, { caller })).toMatchObject({
@@ -393,7 +394,12 @@ describe("a config in a message (§3.2.2)", () => {
       });
     }
     expect(await on.value("ListTasks", {})).toMatchObject({ totalSize: 0 });
-    const caller = { owner: on.owner, actor: on.owner, scopes: new Set<Scope>(["task:write", "push:write"]) };
+    const caller = {
+      owner: on.owner,
+      actor: on.owner,
+      adminScopes: new Set<never>(),
+      scopes: new Set<Scope>(["task:write", "push:write"]),
+    };
     expect(await on.value("SendMessage", params, { caller })).toHaveProperty("task");
   });
 });

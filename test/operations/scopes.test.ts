@@ -39,7 +39,7 @@ describe.each(names)("%s", (name) => {
     for (const scopes of [new Set<Scope>(), new Set(others)]) {
       const on = createOperations({ homes: unreachable });
       const failure = await on.failure(name, params[name], {
-        caller: { owner: on.owner, actor: on.owner, scopes },
+        caller: { owner: on.owner, actor: on.owner, scopes, adminScopes: new Set() },
       });
       expect(failure).toMatchObject({ reason: "PERMISSION_DENIED", metadata: { scope } });
     }
@@ -49,7 +49,9 @@ describe.each(names)("%s", (name) => {
     for (const scopes of [new Set([scope]), "all" as const]) {
       const on = createOperations({ agent: "enterprise" });
       const outcome = await on
-        .run(name, params[name], { caller: { owner: on.owner, actor: on.owner, scopes } })
+        .run(name, params[name], {
+          caller: { owner: on.owner, actor: on.owner, scopes, adminScopes: new Set() },
+        })
         .then(
           async (answer) => {
             if (answer.kind === "stream") await new Response(answer.lines).text();

@@ -48,7 +48,7 @@ export function createOperations(setting: Setting = {}) {
     const parsed = parseParams(schema, params);
     if (!parsed.ok) throw A2AError.from(parsed.error);
     return execute(all, name, {
-      caller: { owner, actor: owner, scopes: "all" },
+      caller: { owner, actor: owner, scopes: "all", adminScopes: new Set() },
       agent: agentNamed(agent),
       params: parsed.value,
       baseUrl: "https://agents.test",

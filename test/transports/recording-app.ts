@@ -25,7 +25,10 @@ export function createRecordingApp(overrides: Partial<AppDeps> & { settings?: Pa
   const app = createApp({
     config,
     agents: agents.value,
-    authenticate: async () => ({ ok: true, value: { owner: "tester", actor: "tester", scopes: "all" } }),
+    authenticate: async () => ({
+      ok: true,
+      value: { owner: "tester", actor: "tester", scopes: "all", adminScopes: new Set() },
+    }),
     execute: async (name, call): Promise<Answer> => {
       calls.push({ name, ...call });
       return { kind: "value", json: toJsonBytes({ done: true }) };
