@@ -243,9 +243,19 @@ describe("what is done in one place only", () => {
     expect(outside(linesWith(/\bconsole\./), "telemetry/")).toEqual([]);
   });
 
-  it("the core speaks one version: no 0.3 form outside of the transports", () => {
+  it("the core speaks one version: older forms stand in their own folders, which only what speaks to clients uses", () => {
     const legacy = linesWith(/"(message\/send|tasks\/get|input-required|status-update|artifact-update)"/);
-    expect(outside(legacy, "transports/", "protocol/operations.ts")).toEqual([]);
+    expect(outside(legacy, "transports/", "protocol/v0_3/", "protocol/operations.ts")).toEqual([]);
+    const users = imports.filter(
+      ({ from, to }) => to.startsWith("protocol/v0_") && !from.startsWith("protocol/v0_"),
+    );
+    expect(
+      outside(
+        users.map(({ from }) => from),
+        "transports/",
+        "delivery/",
+      ),
+    ).toEqual([]);
   });
 });
 
