@@ -27,6 +27,8 @@ export default defineConfig({
           TEST_MIGRATIONS: await readD1Migrations("./migrations"),
           TEST_SOURCES: Object.fromEntries(sources),
           TEST_WRANGLER_TOML: readFileSync("wrangler.toml", "utf8"),
+          // Tests come by names of their own.
+          ALLOWED_HOSTS: "*",
           // A durable job of six steps takes a fraction of a second, and is looked after every second.
           STEP_MILLISECONDS: "20",
           JOB_WATCH_SECONDS: "1",

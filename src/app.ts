@@ -12,6 +12,7 @@ import { operations } from "./protocol/operations.ts";
 import { EXPOSITION_TYPE } from "./telemetry/exposition.ts";
 import { log } from "./telemetry/log.ts";
 import { agentAtPath, baseUrl, type Deps } from "./transports/call.ts";
+import { type CrossOrigin, createCrossOrigin } from "./transports/cross-origin.ts";
 import { CARD_PATH, serveCard } from "./transports/discovery.ts";
 import { toFailure } from "./transports/failure.ts";
 import { serveIndex } from "./transports/index-page.ts";
@@ -90,6 +91,7 @@ export function createApp(deps: AppDeps): Hono<Settings> {
 
   const app = new Hono<Settings>();
   app.use(identify);
+  app.use(guard(createCrossOrigin(config)));
   app.onError((error, c) => failed(c.req.raw, toFailure(error, c.get("requestId"))));
   app.notFound((c) => failed(c.req.raw, new A2AError("NOT_FOUND").failure));
 
@@ -142,7 +144,7 @@ function serve(
   });
 }
 
-/** OPTIONS answers what there is; there is no CORS: a page of another site has no business with a caller's tasks. */
+/** OPTIONS answers what there is; whether a page of another site may ask for it is decided by `guard`. */
 function otherVerb(c: Ctx, verbs: readonly string[]): Response {
   const allow = [...(verbs.includes("GET") ? ["HEAD"] : []), ...verbs, "OPTIONS"].join(", ");
   if (c.req.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } });
@@ -167,4 +169,15 @@ async function identify(c: Ctx, next: Next): Promise<void> {
   await next();
   c.res.headers.set("x-request-id", requestId);
   c.res.headers.set("x-content-type-options", "nosniff");
+}
+
+/** Refuses what comes by a page or a name that is not served here, and tells browsers what they may do with answers. */
+function guard(rules: CrossOrigin) {
+  return async (c: Ctx, next: Next): Promise<void> => {
+    const { raw, path } = c.req;
+    const refusal = rules.refusal(raw, path);
+    if (refusal) c.res = failed(raw, refusal);
+    else await next();
+    rules.mark(raw, path, c.res.headers);
+  };
 }

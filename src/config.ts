@@ -57,7 +57,8 @@ const publicUrl = z
 
 function isOrigin(text: string): boolean {
   const url = URL.parse(text);
-  return url?.origin === text && url.protocol.startsWith("http");
+  // A host may hold a star, which stands for nothing.
+  return url?.origin === text && url.protocol.startsWith("http") && !text.includes("*");
 }
 
 function isHttpsUrl(text: string): boolean {
@@ -73,6 +74,30 @@ function areModes(modes: string[]): boolean {
   return isClosed && new Set(modes).size === modes.length;
 }
 
+const origins = z.pipe(
+  list,
+  z
+    .array(z.string())
+    .check(
+      z.refine(
+        (items) => items.every((item) => item === "*" || isOrigin(item)),
+        "must be origins such as https://app.example.com, separated by commas, or *",
+      ),
+    ),
+);
+
+const hostNames = z.pipe(
+  list,
+  z
+    .array(z.string())
+    .check(
+      z.refine(
+        (items) => items.every((item) => item === "*" || URL.parse(`http://${item}/`)?.host === item),
+        "must be host names without port, separated by commas, or *",
+      ),
+    ),
+);
+
 const Vars = z.object({
   ENVIRONMENT: z.enum(["development", "production"], 'must be "development" or "production"'),
   AUTH_MODE: z.pipe(
@@ -81,6 +106,8 @@ const Vars = z.object({
   ),
   DEFAULT_AGENT: z.string("must be set").check(z.minLength(1, "must name an agent")),
   PUBLIC_URL: publicUrl,
+  CORS_ORIGINS: origins,
+  ALLOWED_HOSTS: hostNames,
   HOME_SHARDS: integer(1, 64),
   STREAMING: flag,
   PUSH_NOTIFICATIONS: flag,
@@ -123,6 +150,10 @@ export type Config = Readonly<{
   defaultAgent: string;
   /** Without trailing slash; empty: each request's own origin. */
   publicUrl: string;
+  /** Whose pages may call this server; "*": those of every origin, in development only. */
+  corsOrigins: readonly string[];
+  /** Host names that an open server answers at besides its own; "*": all. */
+  allowedHosts: readonly string[];
   homeShards: number;
   streaming: boolean;
   pushNotifications: boolean;
@@ -182,6 +213,9 @@ export function loadConfig(env: object): Result<Config, string[]> {
     if (vars.PUBLIC_URL !== "" && !vars.PUBLIC_URL.startsWith("https:")) {
       open.push("PUBLIC_URL must be an https URL in production");
     }
+    if (vars.CORS_ORIGINS.includes("*")) {
+      open.push("CORS_ORIGINS must not be * in production: name the origins");
+    }
     if (open.length > 0) return err(open);
   }
   return ok(
@@ -190,6 +224,8 @@ export function loadConfig(env: object): Result<Config, string[]> {
       authModes: Object.freeze(vars.AUTH_MODE as AuthMode[]),
       defaultAgent: vars.DEFAULT_AGENT,
       publicUrl: vars.PUBLIC_URL,
+      corsOrigins: Object.freeze(vars.CORS_ORIGINS),
+      allowedHosts: Object.freeze(vars.ALLOWED_HOSTS),
       homeShards: vars.HOME_SHARDS,
       streaming: vars.STREAMING,
       pushNotifications: vars.PUSH_NOTIFICATIONS,

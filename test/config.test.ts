@@ -60,6 +60,8 @@ describe("the vars of wrangler.toml", () => {
       authModes: ["open"],
       defaultAgent: "echo",
       publicUrl: "",
+      corsOrigins: [],
+      allowedHosts: [],
       homeShards: 1,
       streaming: true,
       pushNotifications: true,
@@ -238,6 +240,18 @@ describe.each([
   ["ENVIRONMENT", ["staging", "Production", ""]],
   ["AUTH_MODE", ["none", "OPEN", "open,api-key", "open,open", "api-key,api-key", "api-key,basic", ",", ""]],
   ["DEFAULT_AGENT", [""]],
+  [
+    "CORS_ORIGINS",
+    [
+      "null",
+      "app.example.com",
+      "https://app.example.com/",
+      "https://*.example.com",
+      "HTTPS://a.example",
+      "**",
+    ],
+  ],
+  ["ALLOWED_HOSTS", ["A.example", "a.example:80", "https://a.example", "a.example/", "u@a.example", "a b"]],
   ["WEBHOOK_PORTS", ["", ",", "0", "65536", "443,many", "443 8443", "-1", "4.5"]],
   ["WEBHOOK_RETRY_SECONDS", ["", "0,-5", "0,604801", "0;5", "soon"]],
   ["WEBHOOK_CHALLENGE", ["", "on", "Required"]],
@@ -280,6 +294,17 @@ describe("PUBLIC_URL", () => {
     "https://xn--bcher-kva.example",
   ])("takes %j", (url) => {
     expect(configOf({ ...defaults, PUBLIC_URL: url }).publicUrl).toBe(url);
+  });
+});
+
+describe.each([
+  ["CORS_ORIGINS", "corsOrigins", ["https://app.example.com", "http://localhost:3000"]],
+  ["ALLOWED_HOSTS", "allowedHosts", ["agents.lan", "a2a", "xn--bcher-kva.example"]],
+])("%s", (name, key, items) => {
+  it("is a list, none or *", () => {
+    expect(configOf({ ...defaults, [name]: ` ${items.join(" , ")},` })).toMatchObject({ [key]: items });
+    expect(configOf({ ...defaults, [name]: "" })).toMatchObject({ [key]: [] });
+    expect(configOf({ ...defaults, [name]: "*" })).toMatchObject({ [key]: ["*"] });
   });
 });
 
@@ -327,6 +352,7 @@ describe("production", () => {
     ["DEFAULT_AGENT", "conformance"],
     ["PUBLIC_URL", "http://agents.example.com"],
     ["ALLOW_PRIVATE_WEBHOOKS", "true"],
+    ["CORS_ORIGINS", "*"],
   ])("refuses %s = %s", (name, value) => {
     expect(problemsOf({ ...production, [name]: value })).toEqual([
       expect.stringMatching(new RegExp(`^${name} .*production`)),
@@ -335,8 +361,8 @@ describe("production", () => {
 
   it("names all open doors at once", () => {
     const open = { AUTH_MODE: "open", DEFAULT_AGENT: "conformance", PUBLIC_URL: "http://a.example" };
-    const all = { ...open, ALLOW_PRIVATE_WEBHOOKS: "true" };
-    expect(problemsOf({ ...production, ...all })).toHaveLength(4);
+    const all = { ...open, ALLOW_PRIVATE_WEBHOOKS: "true", CORS_ORIGINS: "https://a.example,*" };
+    expect(problemsOf({ ...production, ...all })).toHaveLength(5);
   });
 
   it("serves no agent that is for development", () => {

@@ -31,7 +31,7 @@ export function serveIndex(request: Request, agents: Registry, baseUrl: string):
     headers: {
       ...headers,
       "content-type": "text/html; charset=utf-8",
-      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     },
   });
 }

@@ -43,6 +43,7 @@ export function createRecordingApp(overrides: Partial<AppDeps> & { settings?: Pa
   });
   return {
     calls,
+    send: async (request: Request) => app.fetch(request),
     fetch: async (path: string, init?: RequestInit) => app.fetch(new Request(`${ORIGIN}${path}`, init)),
   };
 }
