@@ -8,6 +8,7 @@
 import { type SigningKeys, signEd25519 } from "../keys/signing-keys.ts";
 import { decodeBase64, encodeBase64 } from "../lib/base64.ts";
 import { toHex } from "../lib/bytes.ts";
+import { HEADER_TEXT } from "../protocol/limited-text.ts";
 
 export type Signed = {
   /** `webhook-id`; holds no dot. */
@@ -44,7 +45,8 @@ export async function signatureHeaders(signed: Signed): Promise<Record<string, s
     ...headers,
     "X-A2A-Signature": `sha256=${toHex(older)}`,
     "X-A2A-Timestamp": timestamp,
-    "X-A2A-Task-ID": taskId,
+    // A client may have chosen an id that no header can hold.
+    "X-A2A-Task-ID": HEADER_TEXT.test(taskId) ? taskId : encodeURIComponent(taskId),
   };
 }
 

@@ -14,6 +14,11 @@ export function mintId(shard: number, now: number): string {
   return `${shard}-${uuidv7(now)}`;
 }
 
+/** Whether an id has the form of those that the server makes: a client can name it, and never choose it. */
+export function isOwnForm(id: string): boolean {
+  return OWN_ID.test(id);
+}
+
 /** The shard of an id; undefined if it is of our form but names a shard that does not exist. */
 export function shardOf(id: string, shards: number): number | undefined {
   const own = OWN_ID.exec(id);

@@ -43,6 +43,11 @@ export type Call<P = unknown> = {
   extensions: readonly string[];
   idempotencyKey?: string;
   lastEventId?: string;
+  /**
+   * Of a message that is sent: it names its task, whether that exists or not, and its context counts only if it does
+   * not. So it is before A2A 0.2, where clients chose the ids of tasks.
+   */
+  choosesTask?: boolean;
 };
 
 export type Answer =

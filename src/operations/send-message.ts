@@ -4,16 +4,29 @@ import { requireScope } from "../auth/authorize.ts";
 import type { StoredConfig } from "../delivery/stored-config.ts";
 import { sha256 } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
+import type { Message } from "../protocol/message.ts";
 import { operations } from "../protocol/operations.ts";
 import type { WebhookConfig } from "../protocol/push-options.ts";
 import type { SendMessageRequest } from "../protocol/requests.ts";
 import type { SendCommand } from "../tasks/commands.ts";
-import { callHome, mintId, randomShard, shardOf, shardOfKey, shardOfTask, toStream } from "./homes.ts";
+import {
+  callHome,
+  isOwnForm,
+  mintId,
+  randomShard,
+  shardOf,
+  shardOfKey,
+  shardOfTask,
+  toStream,
+} from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
 import { orThrow } from "./or-throw.ts";
 import { preparePush, requirePush } from "./push-configs.ts";
 
 type SendCall = Call<SendMessageRequest>;
+
+/** Ids of an agent's messages begin with the task's, and must fit where a client names them. */
+const MAX_CHOSEN_ID_LENGTH = 256;
 
 export async function sendMessage(deps: Deps, call: SendCall): Promise<Answer> {
   const { command, shard } = await prepare(deps, call);
@@ -36,8 +49,8 @@ async function prepare(
   call: SendCall,
 ): Promise<{ command: Omit<SendCommand, "by" | "repeated">; shard: number }> {
   const { agent, params, idempotencyKey } = call;
-  const { message, configuration } = params;
-  if (message.role !== "ROLE_USER") {
+  const { configuration } = params;
+  if (params.message.role !== "ROLE_USER") {
     throw new A2AError("INVALID_PARAMS", {
       violations: [{ field: "message.role", description: "must be ROLE_USER: a client speaks as the user" }],
     });
@@ -48,19 +61,21 @@ async function prepare(
     requireScope(call.caller, operations.CreateTaskPushNotificationConfig.scope);
     requirePush(deps);
   }
-  const shard = pickShard(deps, call);
+  const { shard, message, chosenTaskId, contextId } = address(deps, call);
   const now = deps.now();
   const newTaskId = mintId(shard, now);
+  const taskId = message.taskId ?? chosenTaskId ?? newTaskId;
   return {
     shard,
     command: {
       agent: agent.name,
-      message,
+      message: message.messageId === "" ? { ...message, messageId: newTaskId } : message,
       newTaskId,
-      newContextId: message.contextId ?? mintId(shard, now),
+      ...(chosenTaskId !== undefined && { chosenTaskId }),
+      newContextId: contextId ?? mintId(shard, now),
       returnImmediately: configuration?.returnImmediately ?? false,
       historyLength: configuration?.historyLength,
-      ...(webhook && { push: await prepareInline(deps, call, webhook, message.taskId ?? newTaskId) }),
+      ...(webhook && { push: await prepareInline(deps, call, webhook, taskId) }),
       ...(idempotencyKey !== undefined && {
         idempotency: { key: idempotencyKey, fingerprint: await sha256(JSON.stringify(params)) },
       }),
@@ -78,18 +93,53 @@ function prepareInline(
   return preparePush(deps, call, { config, taskId, field: "configuration.taskPushNotificationConfig" });
 }
 
+/** Where a message goes, and what it says there about its task. */
+type Address = {
+  shard: number;
+  message: Message;
+  /** The task that the client has named, whether it exists or not. */
+  chosenTaskId?: string;
+  /** The context of a new task. */
+  contextId?: string | undefined;
+};
+
 /** A follow-up goes where its task is, else where its context is; what is new goes anywhere. */
-function pickShard({ config }: Deps, { params, idempotencyKey }: SendCall): number {
-  const { taskId, contextId } = params.message;
-  if (taskId !== undefined) return shardOfTask(taskId, config.homeShards);
+function address({ config }: Deps, { params, idempotencyKey, choosesTask }: SendCall): Address {
+  const { message } = params;
+  const { taskId, contextId } = message;
+  const { homeShards } = config;
+  if (choosesTask && taskId !== undefined) return addressChosen(message, taskId, homeShards);
+  if (taskId !== undefined) return { shard: shardOfTask(taskId, homeShards), message, contextId };
   if (contextId !== undefined) {
-    const shard = shardOf(contextId, config.homeShards);
-    if (shard !== undefined) return shard;
-    const description = "is of this server's form but was not made by it";
-    throw new A2AError("INVALID_PARAMS", { violations: [{ field: "message.contextId", description }] });
+    const shard = shardOf(contextId, homeShards);
+    if (shard === undefined)
+      throw refusal("message.contextId", "is of this server's form but was not made by it");
+    return { shard, message, contextId };
   }
-  if (idempotencyKey !== undefined) return shardOfKey(idempotencyKey, config.homeShards);
-  return randomShard(config.homeShards);
+  const shard =
+    idempotencyKey === undefined ? randomShard(homeShards) : shardOfKey(idempotencyKey, homeShards);
+  return { shard, message };
+}
+
+/** An id of our own form names a task that exists, or none. Any other may be chosen, and lives in shard 0. */
+function addressChosen(message: Message, taskId: string, homeShards: number): Address {
+  // Many clients name a new context with each message; that of a task that exists is known.
+  const { taskId: _, contextId, ...rest } = message;
+  if (isOwnForm(taskId)) return { shard: shardOfTask(taskId, homeShards), message: { ...rest, taskId } };
+  if (taskId.length > MAX_CHOSEN_ID_LENGTH) {
+    throw refusal("message.taskId", `must be at most ${MAX_CHOSEN_ID_LENGTH} characters long`);
+  }
+  if (contextId !== undefined && shardOf(contextId, homeShards) !== 0) {
+    throw refusal(
+      "message.contextId",
+      "belongs to tasks whose ids the server chose: this one cannot join them",
+    );
+  }
+  return { shard: 0, message: rest, chosenTaskId: taskId, contextId };
+}
+
+function refusal(field: string, description: string): A2AError {
+  return new A2AError("INVALID_PARAMS", { violations: [{ field, description }] });
 }
 
 /** §3.3.2: a media type that the agent's card does not list. A part without one is not judged. */

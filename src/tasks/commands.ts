@@ -23,6 +23,8 @@ export type SendCommand = {
   message: Message;
   /** Minted by the Worker: the id of the task if this message makes one, and of the call, which may be repeated. */
   newTaskId: string;
+  /** The id that the client has chosen for its task: the message continues the task, or makes it under this id. */
+  chosenTaskId?: string;
   /** The context of a new task. */
   newContextId: string;
   /** Whether this command was sent before, and may have been carried out. */

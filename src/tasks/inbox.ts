@@ -80,14 +80,16 @@ export class Inbox {
 
   async #receive(command: SendCommand): Promise<Result<Begun, Failure>> {
     const { store, turns, now } = this.#options;
-    const { message, newTaskId, repeated } = command;
+    const { message, newTaskId, chosenTaskId, repeated } = command;
     if (repeated) {
       const outcome = await turns.get(newTaskId)?.outcome;
       if (outcome?.kind === "message") return ok(outcome);
-      const known = this.#known(message.taskId ?? newTaskId, newTaskId);
+      const known = this.#known(message.taskId ?? chosenTaskId ?? newTaskId, newTaskId);
       if (known) return ok(known);
     }
     if (message.taskId !== undefined) return this.#followUp(message.taskId, command);
+    // Also when it is another agent's: then this one has no such task, and cannot have one.
+    if (chosenTaskId !== undefined && store.get(chosenTaskId)) return this.#followUp(chosenTaskId, command);
     if (store.isFull) {
       store.write(() => store.due.set("trim", "", now()));
       const text = "This owner's storage is full; the oldest ended tasks are being removed.";
@@ -108,8 +110,10 @@ export class Inbox {
     const { store, turns, jobs, agents, now, maxTaskBytes } = this.#options;
     const agent = agents.get(command.agent);
     if (!agent) return err(failure("NOT_FOUND", { message: "Agent not found" }));
-    const created = newRecord(command.newTaskId, agent.name, command.newContextId, now());
-    const step = receive(created, command.message);
+    const { newTaskId, chosenTaskId } = command;
+    const created = newRecord(chosenTaskId ?? newTaskId, agent.name, command.newContextId, now());
+    // The id of a task says which call made it, unless the client chose the id.
+    const step = receive(created, command.message, chosenTaskId === undefined ? undefined : newTaskId);
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
     const message = JSON.parse(step.entry.body) as Message;
     const { seq } = step.entry;
@@ -135,7 +139,8 @@ export class Inbox {
       pending: [step.entry],
       companion,
       push: command.push,
-      materialise: command.returnImmediately,
+      // Nothing but the stored task keeps another message from making a task of the chosen id.
+      materialise: command.returnImmediately || chosenTaskId !== undefined,
     });
     const outcome = await turn.outcome;
     if (outcome.kind === "task") return ok(outcome.whole ? { ...begun, whole: outcome.whole } : begun);

@@ -100,4 +100,22 @@ describe("signatureHeaders", () => {
       "X-A2A-Task-ID": "0-1",
     });
   });
+
+  it.each([
+    ["a task/1.2", "a task/1.2"],
+    ["tâche 1", "t%C3%A2che%201"],
+    [" ", "%20"],
+    ["😀", "%F0%9F%98%80"],
+  ])("hold the id %j that a client chose as %s", async (taskId, header) => {
+    const headers = await signatureHeaders({
+      id: "msg_1",
+      timestampSeconds,
+      body,
+      taskId,
+      secrets: [whsec],
+      signingKeys: keysOf(k1),
+    });
+    expect(headers["X-A2A-Task-ID"]).toBe(header);
+    expect(new Headers(headers).get("x-a2a-task-id")).toBe(header);
+  });
 });

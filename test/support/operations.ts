@@ -43,24 +43,25 @@ export function createOperations(setting: Setting = {}) {
   const config = configWith(settings);
   const all: Deps = { ...pushDeps(config), config, homes: env.HOMES, now: Date.now, ...deps };
 
+  const common: Omit<Call, "params"> = {
+    caller: { owner, actor: owner, scopes: "all", adminScopes: new Set() },
+    agent: agentNamed(agent),
+    baseUrl: "https://agents.test",
+    ownHosts: ["agents.test"],
+    extensions: [],
+  };
   const run = (name: OperationName, params: unknown, call: Partial<Call> = {}): Promise<Answer> => {
     const schema: Schema<unknown> = operations[name].params;
     const parsed = parseParams(schema, params);
     if (!parsed.ok) throw A2AError.from(parsed.error);
-    return execute(all, name, {
-      caller: { owner, actor: owner, scopes: "all", adminScopes: new Set() },
-      agent: agentNamed(agent),
-      params: parsed.value,
-      baseUrl: "https://agents.test",
-      ownHosts: ["agents.test"],
-      extensions: [],
-      ...call,
-    });
+    return execute(all, name, { ...common, params: parsed.value, ...call });
   };
 
   return {
     owner,
     deps: all,
+    /** All of a call but its params. */
+    call: common,
     run,
     async value<T>(name: OperationName, params: unknown, call?: Partial<Call>): Promise<T> {
       const answer = await run(name, params, call);
