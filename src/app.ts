@@ -13,7 +13,7 @@ import { EXPOSITION_TYPE } from "./telemetry/exposition.ts";
 import { log } from "./telemetry/log.ts";
 import { agentAtPath, baseUrl, type Deps } from "./transports/call.ts";
 import { type CrossOrigin, createCrossOrigin } from "./transports/cross-origin.ts";
-import { CARD_PATH, serveCard } from "./transports/discovery.ts";
+import { CARD_PATH, LEGACY_CARD_PATH, serveCard } from "./transports/discovery.ts";
 import { toFailure } from "./transports/failure.ts";
 import { serveIndex } from "./transports/index-page.ts";
 import { handleJsonRpc } from "./transports/jsonrpc/handler.ts";
@@ -60,10 +60,10 @@ export function createApp(deps: AppDeps): Hono<Settings> {
     return answer instanceof Response ? answer : otherVerb(c, answer.verbs);
   };
   const card =
-    (agent: Agent): Handler =>
+    (agent: Agent, version?: "0.3"): Handler =>
     (c) => {
       bornAt ??= deps.now();
-      return serveCard({ request: c.req.raw, agent, config, bornAt });
+      return serveCard({ request: c.req.raw, agent, config, version, bornAt });
     };
   const jsonRpc =
     (agentName?: string): Handler =>
@@ -103,10 +103,12 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   serve(app, "/metrics", { GET: metrics });
   serve(app, "/.well-known/jwks.json", { GET: jwks });
   serve(app, CARD_PATH, { GET: card(agents.default) });
+  serve(app, LEGACY_CARD_PATH, { GET: card(agents.default, "0.3") });
   // By name and not by a pattern: the router finds a fixed path at once, and searches for any other.
   for (const agent of agents.list()) {
     const { name } = agent;
     serve(app, `/${name}${CARD_PATH}`, { GET: card(agent) });
+    serve(app, `/${name}${LEGACY_CARD_PATH}`, { GET: card(agent, "0.3") });
     for (const path of [`/${name}`, `/${name}/`]) serve(app, path, { POST: jsonRpc(name) });
   }
   // /message:send, /tasks/{id} and so on, at the root and under /{agent}: see protocol/operations.

@@ -112,7 +112,7 @@ const Vars = z.object({
   STREAMING: flag,
   PUSH_NOTIFICATIONS: flag,
   EXTENDED_CARD: flag,
-  DEFAULT_CARD_VERSION: z.literal("1.0", 'must be "1.0": this version speaks no older dialect'),
+  DEFAULT_CARD_VERSION: z.enum(["1.0", "0.3"], 'must be "1.0" or "0.3"'),
   REQUIRED_EXTENSIONS: list,
   MAX_BODY_BYTES: integer(1_024, 16_777_216),
   MAX_JSON_DEPTH: integer(8, 256),
@@ -158,6 +158,8 @@ export type Config = Readonly<{
   streaming: boolean;
   pushNotifications: boolean;
   extendedCard: boolean;
+  /** The form of card that a client gets who names no version. */
+  defaultCardVersion: "1.0" | "0.3";
   requiredExtensions: readonly string[];
   maxBodyBytes: number;
   maxJsonDepth: number;
@@ -230,6 +232,7 @@ export function loadConfig(env: object): Result<Config, string[]> {
       streaming: vars.STREAMING,
       pushNotifications: vars.PUSH_NOTIFICATIONS,
       extendedCard: vars.EXTENDED_CARD,
+      defaultCardVersion: vars.DEFAULT_CARD_VERSION,
       requiredExtensions: Object.freeze(vars.REQUIRED_EXTENSIONS),
       maxBodyBytes: vars.MAX_BODY_BYTES,
       maxJsonDepth: vars.MAX_JSON_DEPTH,

@@ -49,7 +49,6 @@ describe("paths", () => {
     "/nobody/.well-known/agent-card.json",
     "/a/b/c/d",
     "/tasks/",
-    "/.well-known/agent.json",
   ])("answers 404 in the form of HTTP+JSON at %s", async (path) => {
     const response = await createRecordingApp().fetch(path);
     expect(response.status).toBe(404);

@@ -66,6 +66,7 @@ describe("the vars of wrangler.toml", () => {
       streaming: true,
       pushNotifications: true,
       extendedCard: true,
+      defaultCardVersion: "1.0",
       requiredExtensions: [],
       maxBodyBytes: 1_048_576,
       maxJsonDepth: 64,
@@ -259,7 +260,7 @@ describe.each([
   ["ADMIN_KEY", ["", "k".repeat(31)]],
   ["ENCRYPTION_KEYS", [""]],
   ["SIGNING_KEYS", [""]],
-  ["DEFAULT_CARD_VERSION", ["0.3", "1.0.1", ""]],
+  ["DEFAULT_CARD_VERSION", ["0.2", "0.3.0", "1.0.1", ""]],
   [
     "PUBLIC_URL",
     [

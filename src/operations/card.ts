@@ -20,6 +20,9 @@ export function agentCard(agent: Agent, config: Config, baseUrl: string): AgentC
     supportedInterfaces: [
       { url: `${url}/`, protocolBinding: "JSONRPC", protocolVersion: "1.0" },
       { url, protocolBinding: "HTTP+JSON", protocolVersion: "1.0" },
+      { url: `${url}/`, protocolBinding: "JSONRPC", protocolVersion: "0.3" },
+      // Its clients put /v1 behind it themselves.
+      { url, protocolBinding: "HTTP+JSON", protocolVersion: "0.3" },
     ],
     capabilities: {
       streaming: config.streaming,

@@ -5,6 +5,10 @@ import { type Failure, failure } from "./errors.ts";
 
 export const SUPPORTED_VERSIONS = ["1.0"] as const;
 
+/** The forms a card is served in. */
+export const CARD_VERSIONS = ["1.0", "0.3"] as const;
+export type CardVersion = (typeof CARD_VERSIONS)[number];
+
 const MAX_SHOWN_VERSION = 32;
 
 /**
@@ -18,13 +22,27 @@ export function negotiateVersion(
   is10Call: boolean,
 ): Result<"1.0", Failure> {
   const requested = header?.trim() || query?.trim() || (is10Call ? "1.0" : "0.3");
+  return chooseVersion(requested, SUPPORTED_VERSIONS);
+}
+
+/** The form of card that is asked for; `preset` where no version is named. */
+export function negotiateCardVersion(
+  header: string | undefined,
+  query: string | undefined,
+  preset: CardVersion,
+): Result<CardVersion, Failure> {
+  return chooseVersion(header?.trim() || query?.trim() || preset, CARD_VERSIONS);
+}
+
+function chooseVersion<V extends string>(requested: string, versions: readonly V[]): Result<V, Failure> {
   const version = /^(\d+\.\d+)(?:\.\d+)?$/.exec(requested)?.[1];
-  if (version === "1.0") return ok(version);
+  const served = versions.find((one) => one === version);
+  if (served !== undefined) return ok(served);
   return err(
     failure("VERSION_NOT_SUPPORTED", {
       metadata: {
         requestedVersion: requested.slice(0, MAX_SHOWN_VERSION),
-        supportedVersions: SUPPORTED_VERSIONS.join(", "),
+        supportedVersions: versions.join(", "),
       },
     }),
   );

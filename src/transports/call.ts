@@ -13,7 +13,12 @@ import { type OperationName, operations } from "../protocol/operations.ts";
 import { parseParams } from "../protocol/parse.ts";
 import { WEBHOOKS_EXTENSION } from "../protocol/push-options.ts";
 import type { Schema } from "../protocol/schema.ts";
-import { negotiateVersion, parseExtensions } from "../protocol/version.ts";
+import {
+  type CardVersion,
+  negotiateCardVersion,
+  negotiateVersion,
+  parseExtensions,
+} from "../protocol/version.ts";
 
 export type Deps = {
   config: Config;
@@ -36,6 +41,12 @@ const VERSION = "a2a-version";
 export function requireVersion(request: Request, is10Call: boolean): void {
   const header = request.headers.get(VERSION) ?? undefined;
   orThrow(negotiateVersion(header, versionQuery(request.url), is10Call));
+}
+
+/** The form of card that a request asks for. */
+export function requestedCardVersion(request: Request, preset: CardVersion): CardVersion {
+  const header = request.headers.get(VERSION) ?? undefined;
+  return orThrow(negotiateCardVersion(header, versionQuery(request.url), preset));
 }
 
 function versionQuery(url: string): string | undefined {

@@ -1,17 +1,26 @@
-// Agent cards (§8.2, §8.6): public, cacheable, the same for everybody.
+// Agent cards (§8.2, §8.6): public, cacheable, the same for everybody who asks for the same form.
+//
+// Clients of 1.0 and of 0.3 ask the same path for cards that no one document can be, since kits refuse a 1.0 card with
+// a field of 0.3. So A2A-Version decides, and a setting where a client names none.
 
 import type { Agent } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
 import { sha256 } from "../lib/bytes.ts";
 import { agentCard } from "../operations/card.ts";
-import { baseUrl, requireVersion } from "./call.ts";
+import { toLegacyAgentCard } from "../protocol/v0_3/agent-card.ts";
+import type { CardVersion } from "../protocol/version.ts";
+import { baseUrl, requestedCardVersion } from "./call.ts";
 
 export const CARD_PATH = "/.well-known/agent-card.json";
+/** Before 0.3 the card was here. It has the form of 0.3, whatever version is asked for. */
+export const LEGACY_CARD_PATH = "/.well-known/agent.json";
 
 export type CardRequest = {
   request: Request;
   agent: Agent;
   config: Config;
+  /** The only form that is served here; undefined: the one that is asked for. */
+  version?: CardVersion | undefined;
   /**
    * When this isolate answered its first request, in milliseconds. Its code and settings cannot change, so no
    * card of it is younger. Another isolate says another time, which costs a client without ETag one download.
@@ -19,17 +28,17 @@ export type CardRequest = {
   bornAt: number;
 };
 
-export async function serveCard({ request, agent, config, bornAt }: CardRequest): Promise<Response> {
-  // The card of 0.3 has another form at this very path, and is not served.
-  requireVersion(request, true);
-  const body = JSON.stringify(agentCard(agent, config, baseUrl(config, request)));
+export async function serveCard({ request, agent, config, ...card }: CardRequest): Promise<Response> {
+  const { bornAt, version = requestedCardVersion(request, config.defaultCardVersion) } = card;
+  const core = agentCard(agent, config, baseUrl(config, request));
+  const body = JSON.stringify(version === "1.0" ? core : toLegacyAgentCard(core));
   const etag = `"${(await sha256(body)).slice(0, 32)}"`;
   const headers = {
     "cache-control": "public, max-age=300",
     etag,
     "last-modified": new Date(bornAt).toUTCString(),
     vary: "A2A-Version",
-    "a2a-version": "1.0",
+    "a2a-version": version,
   };
   if (isFresh(request.headers, etag, bornAt)) return new Response(null, { status: 304, headers });
   return new Response(body, { headers: { ...headers, "content-type": "application/json" } });

@@ -172,72 +172,7 @@ describe("one task over both bindings", () => {
 });
 
 describe("a card (§4.4.1)", () => {
-  // Kits validate it with additionalProperties: false.
-  const known = {
-    card: [
-      "name",
-      "description",
-      "supportedInterfaces",
-      "provider",
-      "version",
-      "documentationUrl",
-      "capabilities",
-      "securitySchemes",
-      "securityRequirements",
-      "defaultInputModes",
-      "defaultOutputModes",
-      "skills",
-      "signatures",
-      "iconUrl",
-    ],
-    interface: ["url", "protocolBinding", "tenant", "protocolVersion"],
-    capabilities: ["streaming", "pushNotifications", "extensions", "extendedAgentCard"],
-    skill: [
-      "id",
-      "name",
-      "description",
-      "tags",
-      "examples",
-      "inputModes",
-      "outputModes",
-      "securityRequirements",
-    ],
-  };
-  type Card = {
-    [member: string]: unknown;
-    supportedInterfaces: Record<string, string>[];
-    capabilities: object;
-    skills: Record<string, unknown>[];
-  };
-
-  it.each(["echo", "long-running", "enterprise", "interview", "conformance"])(
-    "of %s holds what is required, nothing of 0.3, and addresses that answer",
-    async (agent) => {
-      for (const fetch of [undefined, serveWith({ authModes: ["api-key"] })]) {
-        const client = createClient({ agent, ...(fetch && { fetch }) });
-        const card = await (await client.request("/.well-known/agent-card.json")).json<Card>();
-        expect(Object.keys(card).filter((name) => !known.card.includes(name))).toEqual([]);
-        for (const name of ["name", "description", "version"]) expect(card[name], name).toMatch(/./);
-        for (const name of ["supportedInterfaces", "defaultInputModes", "defaultOutputModes", "skills"]) {
-          expect(card[name], name).not.toHaveLength(0);
-        }
-        expect(Object.keys(card.capabilities).filter((name) => !known.capabilities.includes(name))).toEqual(
-          [],
-        );
-        for (const skill of card.skills) {
-          expect(Object.keys(skill).filter((name) => !known.skill.includes(name))).toEqual([]);
-          for (const name of ["id", "name", "description"]) expect(skill[name], name).toMatch(/./);
-          expect(skill.tags).not.toHaveLength(0);
-        }
-        expect(card.supportedInterfaces.map((one) => one.protocolBinding)).toEqual(["JSONRPC", "HTTP+JSON"]);
-        for (const one of card.supportedInterfaces) {
-          expect(Object.keys(one).filter((name) => !known.interface.includes(name))).toEqual([]);
-          expect(one.protocolVersion).toBe("1.0");
-          expect(one.url).toMatch(/^https:\/\/agents\.test/);
-        }
-      }
-    },
-  );
+  type Card = { [member: string]: unknown };
 
   it("says how to authenticate where that is needed, and only there (§4.5)", async () => {
     const open = await (await createClient().request("/.well-known/agent-card.json")).json<Card>();

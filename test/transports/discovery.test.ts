@@ -95,11 +95,30 @@ describe("a card", () => {
     expect((await conditional({ "if-modified-since": "yesterday" })).status).toBe(200);
   });
 
-  it.each(["0.3", "2.0"])("is not served in version %s", async (version) => {
+  it("has a tag for each form, and says which one it is", async () => {
+    const app = createRecordingApp();
+    const tags = new Set<string | null>();
+    for (const version of ["1.0", "0.3"]) {
+      const response = await app.fetch(CARD, { headers: { "a2a-version": version } });
+      expect(response.headers.get("a2a-version")).toBe(version);
+      expect(response.headers.get("vary")).toBe("A2A-Version");
+      tags.add(response.headers.get("etag"));
+    }
+    expect(tags.size).toBe(2);
+    const old = await app.fetch("/.well-known/agent.json");
+    expect(old.headers.get("a2a-version")).toBe("0.3");
+    expect(tags).toContain(old.headers.get("etag"));
+    const headers = { "if-none-match": old.headers.get("etag") ?? "", "a2a-version": "0.3" };
+    expect((await app.fetch(CARD, { headers })).status).toBe(304);
+  });
+
+  it.each(["0.2", "2.0", "1", "latest"])("is not served in version %s", async (version) => {
     const response = await createRecordingApp().fetch(CARD, { headers: { "a2a-version": version } });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({
-      error: { details: [{ reason: "VERSION_NOT_SUPPORTED" }] },
+      error: {
+        details: [{ reason: "VERSION_NOT_SUPPORTED", metadata: { supportedVersions: "1.0, 0.3" } }],
+      },
     });
   });
 });
