@@ -6,6 +6,7 @@ import { createRegistry } from "./agents/registry.ts";
 import { createApp, createRefusingApp } from "./app.ts";
 import { createAuthenticate } from "./auth/authenticate.ts";
 import { createRequireOperator } from "./auth/operator.ts";
+import { logRefusal } from "./auth/refusal.ts";
 import { type BackgroundDeps, consumeDead, consumeDeliveries, type Home, runCron } from "./background.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { parseKeyRing } from "./keys/ring.ts";
@@ -46,7 +47,7 @@ function build(env: Env): App {
     config: config.value,
     agents: agents.value,
     now: Date.now,
-    authenticate: createAuthenticate(config.value, env.DB),
+    authenticate: createAuthenticate({ config: config.value, db: env.DB, onRefusal: logRefusal }),
     execute: (name, call) => execute(deps, name, call),
     checkReady: () => checkReady(env),
     requireOperator,

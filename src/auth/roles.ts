@@ -54,3 +54,15 @@ export function toGrants(names: Iterable<string>): Grants {
 function covers(name: string, scope: string): boolean {
   return name === scope || name === `${scope.slice(0, scope.indexOf(":"))}:*`;
 }
+
+/** The scopes of a role that is not built in; undefined: there is no such role. */
+export type CustomRoles = (role: string) => Promise<readonly string[] | undefined>;
+
+/** What roles and scopes allow together. A role that is not known allows nothing. */
+export async function grantsOf(
+  { roles, scopes }: { roles: readonly string[]; scopes: readonly string[] },
+  customRoles: CustomRoles,
+): Promise<Grants> {
+  const ofRoles = await Promise.all(roles.map((role) => builtInRoles.get(role) ?? customRoles(role)));
+  return toGrants([...scopes, ...ofRoles.flatMap((names) => names ?? [])]);
+}

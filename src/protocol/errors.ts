@@ -38,6 +38,8 @@ export type Failure = {
   metadata?: Record<string, string>;
   /** Becomes `BadRequest.fieldViolations`. */
   violations?: FieldViolation[];
+  /** Of UNAUTHENTICATED: how to authenticate, as the value of WWW-Authenticate (RFC 9110 §11.6.1). */
+  challenge?: string;
   /** Whole seconds after which the same call may succeed. */
   retryAfterSeconds?: number;
 };

@@ -9,6 +9,7 @@ import { log } from "../telemetry/log.ts";
 
 export type ErrorDetail = { "@type": string; [member: string]: unknown };
 
+const BEARER = 'Bearer realm="a2a"';
 const ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo";
 const BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest";
 
@@ -38,8 +39,13 @@ export function errorDetails({ reason, metadata, violations }: Failure): ErrorDe
 }
 
 /** The headers that tell a caller what to do about a failure (RFC 9110 §11.6.1 and §10.2.3). */
-export function failureHeaders({ reason, retryAfterSeconds }: Failure): Record<string, string> {
-  if (reason === "UNAUTHENTICATED") return { "www-authenticate": 'Bearer realm="a2a"' };
+export function failureHeaders(failure: Failure): Record<string, string> {
+  const { reason, challenge = BEARER, metadata, retryAfterSeconds } = failure;
+  if (reason === "UNAUTHENTICATED") return { "www-authenticate": challenge };
+  if (reason === "PERMISSION_DENIED" && metadata?.scope !== undefined) {
+    // A client that can get another token learns which scope to ask for (RFC 6750 §3.1).
+    return { "www-authenticate": `${BEARER}, error="insufficient_scope", scope="${metadata.scope}"` };
+  }
   if (retryAfterSeconds !== undefined) return { "retry-after": String(retryAfterSeconds) };
   return reason === "UNAVAILABLE" ? { "retry-after": "1" } : {};
 }

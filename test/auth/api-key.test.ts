@@ -2,28 +2,55 @@
 
 import { env } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { createApiKeyAuthentication } from "../../src/auth/api-key.ts";
 import { createAuthenticate } from "../../src/auth/authenticate.ts";
+import { logRefusal, type Refusal } from "../../src/auth/refusal.ts";
 import { sha256 } from "../../src/lib/bytes.ts";
+import { createApiKey, revokeApiKey, rotateApiKey } from "../../src/store/api-keys.ts";
 import { type Client, createClient } from "../support/client.ts";
 import { configWith } from "../support/operations.ts";
 import { serveWith } from "../support/server.ts";
 
 const DAY_MS = 86_400_000;
 
-type KeyRow = { key?: string; owner?: string; expiresAt?: number | null; revokedAt?: number | null };
+type KeyRow = {
+  key?: string;
+  owner?: string;
+  expiresAt?: number | null;
+  revokedAt?: number | null;
+  roles?: string[];
+  scopes?: string[];
+};
 
 const newKey = () => `a2a_${crypto.randomUUID().replaceAll("-", "")}`;
 
-/** Stores a key as `npm run key` does, and returns it. */
-async function store({ key = newKey(), owner = "alice", expiresAt = null, revokedAt = null }: KeyRow = {}) {
+/** Stores a key as it was made before keys had ids, and returns it. */
+async function store(row: KeyRow = {}) {
+  const { key = newKey(), owner = "alice", expiresAt = null, revokedAt = null } = row;
+  const { roles = ["approver"], scopes = [] } = row;
   await env.DB.prepare(
-    "INSERT INTO api_keys (id, hash, owner, label, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "INSERT INTO api_keys (id, hash, owner, created_at, expires_at, revoked_at, roles, scopes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
   )
-    .bind(crypto.randomUUID(), await sha256(key), owner, "", Date.now(), expiresAt, revokedAt)
+    .bind(
+      crypto.randomUUID(),
+      await sha256(key),
+      owner,
+      Date.now(),
+      expiresAt,
+      revokedAt,
+      roles.join(" "),
+      scopes.join(" "),
+    )
     .run();
   return key;
 }
+
+/** Makes a key as it is made today. */
+const make = (more: Partial<Parameters<typeof createApiKey>[1]> = {}) =>
+  createApiKey(
+    env.DB,
+    { owner: "alice", roles: ["user"], scopes: [], createdBy: "cli", ...more },
+    Date.now(),
+  );
 
 const revoke = async (key: string, at: number) =>
   env.DB.prepare("UPDATE api_keys SET revoked_at = ? WHERE hash = ?")
@@ -35,13 +62,19 @@ function serve() {
   const clock = { now: Date.now() };
   const prepare = vi.fn((sql: string) => env.DB.prepare(sql));
   const db = { prepare } as unknown as D1Database;
+  const refusals: Refusal[] = [];
   const fetch = serveWith(
     { authModes: ["api-key"] },
-    { authenticate: createApiKeyAuthentication(db, () => clock.now) },
+    { authenticate: authenticateBy(db, () => clock.now, refusals) },
   );
   const client = (headers: Record<string, string>, agent = "conformance"): Client =>
     createClient({ agent, headers, fetch });
-  return { clock, prepare, client, fetch };
+  return { clock, prepare, client, fetch, refusals };
+}
+
+function authenticateBy(db: D1Database, now: () => number = Date.now, refusals: Refusal[] = []) {
+  const onRefusal = (refusal: Refusal) => void refusals.push(refusal);
+  return createAuthenticate({ config: { authModes: ["api-key"] }, db, now, onRefusal });
 }
 
 const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
@@ -180,10 +213,13 @@ describe("no valid key", () => {
   it("is told the same whatever is wrong with the key, and nothing of it", async () => {
     const { client } = serve();
     const answers = new Set<string>();
-    for (const [, headers] of wrong.slice(1, 4)) {
+    for (const [name, headers] of wrong.slice(1)) {
+      // A client that speaks another scheme has given no credential, and is told what to give.
+      if (name === "another scheme") continue;
       const sent = await headers();
       const body = await (await client(sent).rpc("ListTasks")).text();
-      for (const secret of Object.values(sent)) expect(body).not.toContain(secret.replace("Bearer ", ""));
+      const secrets = Object.values(sent).map((value) => value.replace(/^Bearer /, ""));
+      for (const secret of secrets.filter((value) => value !== "")) expect(body).not.toContain(secret);
       answers.add(body);
     }
     expect(answers.size).toBe(1);
@@ -214,6 +250,160 @@ describe("no valid key", () => {
       "GetExtendedAgentCard",
     );
     expect(card.skills.length).toBeGreaterThan(3);
+  });
+});
+
+describe("a key of today", () => {
+  it("names its id, which is in its text and no secret", async () => {
+    const { key, text } = await make();
+    expect(text).toMatch(/^a2a_[0-9a-z]{12}_[A-Za-z0-9_-]{43}$/);
+    expect(text.split("_")[1]).toBe(key.id);
+    const { client } = serve();
+    expect((await client(bearer(text)).rpc("ListTasks")).status).toBe(200);
+  });
+
+  it("is the actor, for the owner that all its fellows have", async () => {
+    const authenticate = authenticateBy(env.DB);
+    const { key, text } = await make({ owner: "team/7" });
+    const request = new Request("https://a.test", { headers: { "x-api-key": text } });
+    expect(await authenticate(request)).toMatchObject({
+      ok: true,
+      value: { owner: "key::team%2F7", actor: `key:team%2F7:${key.id}` },
+    });
+  });
+
+  it("may stand in both headers, if it is the same", async () => {
+    const [{ text }, other] = [await make(), await make()];
+    const { client, refusals } = serve();
+    expect((await client({ ...bearer(text), "x-api-key": text }).rpc("ListTasks")).status).toBe(200);
+    expect((await client({ ...bearer(text), "x-api-key": other.text }).rpc("ListTasks")).status).toBe(401);
+    expect(refusals).toEqual([{ reason: "conflicting" }]);
+  });
+
+  it.each([
+    ["viewer", ["ListTasks"], ["SendMessage", "CreateTaskPushNotificationConfig"]],
+    ["user", ["ListTasks", "SendMessage"], []],
+    ["operator", [], ["ListTasks", "SendMessage"]],
+    ["nobody", [], ["ListTasks", "SendMessage"]],
+    ["", [], ["ListTasks", "SendMessage"]],
+  ])("with the role %j may do what the role says", async (role, may, mayNot) => {
+    const { text } = await make({ roles: role === "" ? [] : [role] });
+    const mine = serve().client(bearer(text));
+    const params = {
+      message: { messageId: "m", role: "ROLE_USER", parts: [{ text: "hello" }] },
+      taskId: "0-x",
+    };
+    for (const method of may) expect((await mine.rpc(method, params)).status, method).toBe(200);
+    for (const method of mayNot)
+      expect((await mine.rpc(method, { ...params, url: "https://a.example" })).status, method).toBe(403);
+  });
+
+  it("with scopes beside its roles may do both, and learns which scope it lacks", async () => {
+    const { text } = await make({ roles: ["viewer"], scopes: ["task:write"] });
+    const mine = serve().client(bearer(text));
+    const { id } = await mine.sendForTask("hello");
+    expect((await mine.get(id)).id).toBe(id);
+    const refused = await mine.rpc("DeleteTaskPushNotificationConfig", { taskId: id, id: "c" });
+    expect(refused.status).toBe(403);
+    expect(refused.headers.get("www-authenticate")).toBe(
+      'Bearer realm="a2a", error="insufficient_scope", scope="push:write"',
+    );
+  });
+
+  it("may be rotated: the old secret works until its overlap ends, the new one at once and on", async () => {
+    const { client, clock } = serve();
+    const { key, text } = await make();
+    const rotated = await rotateApiKey(env.DB, { id: key.id, overlapMs: 60_000 }, clock.now);
+    if (!rotated.ok) throw new Error(rotated.error.reason);
+    const [old, fresh] = [client(bearer(text)), client(bearer(rotated.value.text))];
+    const { id } = await old.sendForTask("hello");
+    expect((await fresh.get(id)).id).toBe(id);
+    clock.now += 59_999;
+    expect((await old.rpc("ListTasks")).status).toBe(200);
+    clock.now += 1;
+    expect((await old.rpc("ListTasks")).status).toBe(401);
+    expect((await fresh.rpc("ListTasks")).status).toBe(200);
+  });
+
+  it("that is revoked is refused with all its secrets, after 30 s at most", async () => {
+    const { client, clock, refusals } = serve();
+    const { key, text } = await make();
+    const rotated = await rotateApiKey(env.DB, { id: key.id, overlapMs: 600_000 }, clock.now);
+    if (!rotated.ok) throw new Error(rotated.error.reason);
+    const both = [client(bearer(text)), client(bearer(rotated.value.text))];
+    for (const one of both) expect((await one.rpc("ListTasks")).status).toBe(200);
+    await revokeApiKey(env.DB, { id: key.id }, clock.now);
+    clock.now += 30_000;
+    for (const one of both) expect((await one.rpc("ListTasks")).status).toBe(401);
+    const refusal = { reason: "revoked", kind: "api-key", name: key.id };
+    expect(refusals).toEqual([refusal, refusal]);
+  });
+
+  it("has the rights of a custom role, which built-in names cannot be", async () => {
+    const customRoles = vi.fn(async (role: string) => (role === "poster" ? ["task:write"] : undefined));
+    const authenticate = createAuthenticate({ config: { authModes: ["api-key"] }, db: env.DB, customRoles });
+    const { text } = await make({ roles: ["poster", "viewer", "gone"] });
+    const caller = await authenticate(new Request("https://a.test", { headers: bearer(text) }));
+    if (!caller.ok) throw new Error("refused");
+    expect([...caller.value.scopes]).toEqual(["task:read", "task:write", "push:read", "card:read"]);
+    expect(customRoles.mock.calls.map(([role]) => role)).toEqual(["poster", "gone"]);
+  });
+});
+
+describe("what is told of a refusal, beside the caller's one sentence", () => {
+  it.each<[string, () => Promise<Record<string, string>>, Refusal]>([
+    ["nothing", async () => ({}), { reason: "missing" }],
+    ["Basic", async () => ({ authorization: "Basic eDp5" }), { reason: "unsupported_scheme" }],
+    ["no form", async () => bearer("secret"), { reason: "malformed" }],
+    ["an empty header", async () => ({ authorization: "" }), { reason: "malformed" }],
+    ["an old form", async () => bearer(newKey()), { reason: "unknown_key", kind: "api-key" }],
+    [
+      "an unknown key",
+      async () => bearer(`a2a_0123456789ab_${"x".repeat(43)}`),
+      { reason: "unknown_key", kind: "api-key", name: "0123456789ab" },
+    ],
+  ])("%s has its reason, and never the credential", async (_, headers, refusal) => {
+    const { client, refusals } = serve();
+    expect((await client(await headers()).rpc("ListTasks")).status).toBe(401);
+    expect(refusals).toEqual([refusal]);
+  });
+
+  it("an expired key is named", async () => {
+    const { client, refusals } = serve();
+    const { key, text } = await make({ expiresAt: Date.now() - 1 });
+    expect((await client(bearer(text)).rpc("ListTasks")).status).toBe(401);
+    expect(refusals).toEqual([{ reason: "expired", kind: "api-key", name: key.id }]);
+  });
+
+  it("is logged, but for who brought no credential", () => {
+    const logged = vi.spyOn(console, "info").mockImplementation(() => {});
+    logRefusal({ reason: "missing" });
+    logRefusal({ reason: "unsupported_scheme" });
+    expect(logged).not.toHaveBeenCalled();
+    logRefusal({ reason: "revoked", kind: "api-key", name: "k" });
+    expect(logged.mock.calls.map(([line]) => JSON.parse(line as string))).toEqual([
+      { level: "info", message: "a credential was refused", reason: "revoked", kind: "api-key", name: "k" },
+    ]);
+    logged.mockRestore();
+  });
+});
+
+describe("the challenge of a 401", () => {
+  const challengeFor = async (headers: Record<string, string>) =>
+    (await serve().client(headers).rpc("ListTasks")).headers.get("www-authenticate");
+
+  it("lists the ways to send a key, without an error where no credential was given (RFC 6750 §3.1)", async () => {
+    const silent = 'Bearer realm="a2a", ApiKey realm="a2a", header="X-API-Key"';
+    expect(await challengeFor({})).toBe(silent);
+    expect(await challengeFor({ authorization: "Basic eDp5" })).toBe(silent);
+  });
+
+  it("says invalid_token where one was given", async () => {
+    for (const headers of [bearer(newKey()), bearer("x"), { "x-api-key": "" }]) {
+      expect(await challengeFor(headers)).toBe(
+        'Bearer realm="a2a", error="invalid_token", ApiKey realm="a2a", header="X-API-Key"',
+      );
+    }
   });
 });
 
@@ -297,7 +487,7 @@ describe("the memory of keys", () => {
     const db = {
       prepare: () => ({ bind: (hash: string) => ({ first: async () => void queries.push(hash) }) }),
     } as unknown as D1Database;
-    const authenticate = createApiKeyAuthentication(db, () => 0);
+    const authenticate = authenticateBy(db, () => 0);
     const attempt = (key: string) => authenticate(new Request("https://a.test", { headers: bearer(key) }));
     const first = newKey();
     await attempt(first);
@@ -308,6 +498,23 @@ describe("the memory of keys", () => {
     expect(queries).toHaveLength(10_002);
   }, 30_000);
 
+  it("is not emptied of keys by guesses: a known key costs no query after ten thousand of them", async () => {
+    const { text } = await make();
+    const prepare = vi.fn((sql: string) => env.DB.prepare(sql));
+    let guessing = false;
+    const db = {
+      prepare: (sql: string) => (guessing ? { bind: () => ({ first: async () => null }) } : prepare(sql)),
+    } as unknown as D1Database;
+    const authenticate = authenticateBy(db, () => 0);
+    const attempt = (key: string) => authenticate(new Request("https://a.test", { headers: bearer(key) }));
+    expect((await attempt(text)).ok).toBe(true);
+    guessing = true;
+    for (let i = 0; i < 10_001; i++) await attempt(`a2a_${String(i).padStart(32, "0")}`);
+    guessing = false;
+    expect((await attempt(text)).ok).toBe(true);
+    expect(prepare).toHaveBeenCalledTimes(1);
+  }, 30_000);
+
   it("never holds a key itself: the database is asked for its hash", async () => {
     const asked: unknown[] = [];
     const db = {
@@ -316,7 +523,7 @@ describe("the memory of keys", () => {
       }),
     } as unknown as D1Database;
     const key = newKey();
-    await createApiKeyAuthentication(db)(new Request("https://a.test", { headers: bearer(key) }));
+    await authenticateBy(db)(new Request("https://a.test", { headers: bearer(key) }));
     expect(asked).toEqual([await sha256(key)]);
     expect(asked[0]).toMatch(/^[0-9a-f]{64}$/);
   });
@@ -325,12 +532,12 @@ describe("the memory of keys", () => {
 describe("createAuthenticate", () => {
   it("follows AUTH_MODE", async () => {
     const request = new Request("https://a.test");
-    const open = createAuthenticate(configWith({ authModes: ["open"] }), env.DB);
+    const open = createAuthenticate({ config: configWith({ authModes: ["open"] }), db: env.DB });
     expect(await open(request)).toEqual({
       ok: true,
       value: { owner: "open::anonymous", actor: "open::anonymous", scopes: "all", adminScopes: new Set() },
     });
-    const keyed = createAuthenticate(configWith({ authModes: ["api-key"] }), env.DB);
+    const keyed = createAuthenticate({ config: configWith({ authModes: ["api-key"] }), db: env.DB });
     expect(await keyed(request)).toMatchObject({ ok: false, error: { reason: "UNAUTHENTICATED" } });
   });
 });

@@ -7,7 +7,7 @@ import { toOwner } from "../../src/auth/caller.ts";
 import { createClient } from "../support/client.ts";
 import { configWith } from "../support/operations.ts";
 
-const authenticate = createAuthenticate(configWith({ authModes: ["open"] }), env.DB);
+const authenticate = createAuthenticate({ config: configWith({ authModes: ["open"] }), db: env.DB });
 const as = (name: string) =>
   authenticate(new Request("https://a.test", { headers: { "x-dev-owner": name } }));
 

@@ -321,7 +321,9 @@ describe.each(BINDINGS)("over %s", (binding) => {
 
   it("a key is sent after the challenge, and then used for everything", async () => {
     const key = `a2a_${crypto.randomUUID().replaceAll("-", "")}`;
-    await env.DB.prepare("INSERT INTO api_keys (id, hash, owner, created_at) VALUES (?, ?, 'sdk', 0)")
+    await env.DB.prepare(
+      "INSERT INTO api_keys (id, hash, owner, roles, created_at) VALUES (?, ?, 'sdk', 'user', 0)",
+    )
       .bind(crypto.randomUUID(), await sha256(key))
       .run();
     const challenges: (string | null)[] = [];
@@ -342,7 +344,7 @@ describe.each(BINDINGS)("over %s", (binding) => {
     expect(challenges).toHaveLength(2);
     expect(challenges[0]).toMatch(/^Bearer/);
     const stranger = await connect(binding, { serve: serveWith({ authModes: ["api-key"] }) });
-    await expect(stranger.getTask({ tenant: "", id })).rejects.toThrow(/API key is required/);
+    await expect(stranger.getTask({ tenant: "", id })).rejects.toThrow(/Authentication required/);
   });
 
   it("another owner's task is not found, by name", async () => {

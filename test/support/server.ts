@@ -20,7 +20,7 @@ export function serveWith(settings: Partial<Config>, deps: Partial<AppDeps> = {}
     config,
     agents: agents.value,
     now: Date.now,
-    authenticate: createAuthenticate(config, env.DB),
+    authenticate: createAuthenticate({ config, db: env.DB }),
     execute: (name, call) =>
       execute({ ...pushDeps(config), config, homes: env.HOMES, now: Date.now }, name, call),
     checkReady: async () => ({}),

@@ -1,0 +1,54 @@
+// Why a credential is not taken. The reason is for the log, the audit and whoever slows down guessing; a caller is
+// told only that the credential is not valid, since what is wrong with it helps nobody but those who guess.
+
+import type { AuthMode } from "../config.ts";
+import { type Failure, failure } from "../protocol/errors.ts";
+import { log } from "../telemetry/log.ts";
+
+export type RefusalReason =
+  /** There is no credential. */
+  | "missing"
+  /** A scheme other than Bearer. */
+  | "unsupported_scheme"
+  /** No credential has this form. */
+  | "malformed"
+  /** Two credentials that are not the same. */
+  | "conflicting"
+  /** A kind of credential that this deployment does not take. */
+  | "unsupported_kind"
+  | "unknown_key"
+  | "expired"
+  | "revoked";
+
+export type Refusal = {
+  reason: RefusalReason;
+  /** What kind of credential its form says it is. */
+  kind?: CredentialKind;
+  /** What names the credential and is no secret, as far as it says: the id of a key. Anybody may have made it up. */
+  name?: string;
+};
+
+export type CredentialKind = "api-key";
+
+/** A stranger who sent nothing is told what to send; RFC 6750 §3.1 keeps `error` for those who sent something. */
+const silent: ReadonlySet<RefusalReason> = new Set(["missing", "unsupported_scheme"]);
+
+/** What the caller is told, with the challenges of RFC 9110 §11.6.1: one for each way to send a credential. */
+export function toFailure({ reason }: Refusal, modes: readonly AuthMode[]): Failure {
+  const isSilent = silent.has(reason);
+  const parameters = `realm="a2a"${isSilent ? "" : ', error="invalid_token"'}`;
+  const challenges = [`Bearer ${parameters}`];
+  // No RFC names a scheme for X-API-Key; the header's name in the challenge is all that a client needs.
+  if (modes.includes("api-key")) challenges.push('ApiKey realm="a2a", header="X-API-Key"');
+  return failure("UNAUTHENTICATED", {
+    message: isSilent
+      ? "Authentication required: send Authorization: Bearer <credential>"
+      : "The credential is not valid",
+    challenge: challenges.join(", "),
+  });
+}
+
+/** Writes a refusal to the log, but for requests without a credential: that is how clients ask what to send. */
+export function logRefusal(refusal: Refusal): void {
+  if (!silent.has(refusal.reason)) log("info", "a credential was refused", refusal);
+}
