@@ -7,6 +7,8 @@ import { type Context, Hono } from "hono";
 import type { Admin } from "./admin/admin.ts";
 import type { Agent } from "./agents/agent.ts";
 import type { RequireOperator } from "./auth/operator.ts";
+import type { Sessions } from "./auth/sessions.ts";
+import { createRate } from "./lib/rate.ts";
 import { A2AError } from "./protocol/errors.ts";
 import { operations } from "./protocol/operations.ts";
 import { EXPOSITION_TYPE } from "./telemetry/exposition.ts";
@@ -20,6 +22,7 @@ import { handleJsonRpc } from "./transports/jsonrpc/handler.ts";
 import { wrongVerb } from "./transports/rest/errors.ts";
 import { failed, handleRest, toJson } from "./transports/rest/handler.ts";
 import { matchPath } from "./transports/rest/routes.ts";
+import { createSessionPaths } from "./transports/sessions.ts";
 
 export type AppDeps = Deps & {
   /** The state of each thing this server stands on: "ok", or what is wrong with it. */
@@ -28,6 +31,7 @@ export type AppDeps = Deps & {
   jwks: object;
   /** What is counted, in the text format of Prometheus. */
   metrics(): Promise<string>;
+  sessions: Sessions;
   requireOperator: RequireOperator;
   /** Everything below /admin. */
   admin: Admin;
@@ -52,8 +56,13 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   };
   const jwks: Handler = (c) => c.json(deps.jwks, 200, { "cache-control": "public, max-age=300" });
   const metrics: Handler = async (c) => {
-    await deps.requireOperator(c.req.raw);
+    await deps.requireOperator(c.req.raw, "admin:read");
     return c.body(await deps.metrics(), 200, { "content-type": EXPOSITION_TYPE, ...noStore });
+  };
+  const sessionPaths = createSessionPaths({ ...deps, addressRate: addressRate(deps) });
+  const sessions: Handler = async (c) => {
+    const answer = await sessionPaths(c.req.raw);
+    return answer instanceof Response ? answer : otherVerb(c, answer.verbs);
   };
   const admin: Handler = async (c) => {
     const answer = await deps.admin(c.req.raw);
@@ -100,6 +109,8 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   serve(app, "/ready", { GET: ready });
   app.use("/admin/*", plainJson);
   app.all("/admin/*", admin);
+  app.use("/a2a/*", plainJson);
+  app.all("/a2a/*", sessions);
   serve(app, "/metrics", { GET: metrics });
   serve(app, "/.well-known/jwks.json", { GET: jwks });
   serve(app, CARD_PATH, { GET: card(agents.default) });
@@ -128,6 +139,11 @@ export function createRefusingApp(problems: readonly string[]): Hono<Settings> {
     return failed(c.req.raw, new A2AError("INTERNAL").failure);
   });
   return app;
+}
+
+/** Behind one address may be a company, so it may make more sessions than a credential; but not guess without end. */
+function addressRate({ config, now }: AppDeps) {
+  return createRate({ perMinute: config.sessionRatePerMinute * 4, maxKeys: 10_000, now });
 }
 
 const noStore = { "cache-control": "no-store" };

@@ -8,12 +8,15 @@ import type { Config } from "./config.ts";
 import { consumeDeadLetters, consumeDoorbells, type QueueMessage } from "./delivery/doorbell.ts";
 import type { Doorbell, Endpoint } from "./delivery/exchange.ts";
 import { takeOverdueHomes } from "./store/homes.ts";
+import { trimSessions } from "./store/sessions.ts";
 import { log } from "./telemetry/log.ts";
 import { type MetricsDelta, metricKey } from "./telemetry/metrics.ts";
 
 /** A home is poked when it is this much later than it said. */
 const OVERDUE_MS = 120_000;
 const POKES = 100;
+/** Sessions that are over and deleted in one go: 83 a second. */
+const SESSIONS = 5_000;
 /** One that does not report after it was poked is poked again after this time. */
 const POKE_AGAIN_MS = 600_000;
 
@@ -66,9 +69,14 @@ export async function consumeDead(messages: readonly QueueMessage[], deps: Backg
   });
 }
 
-/** Every minute: wakes homes whose alarm was lost, goes on with jobs, and drops history that is too old. */
+/** Every minute: wakes homes whose alarm was lost, goes on with jobs, drops history that is too old and sessions that are over. */
 export async function runCron(deps: BackgroundDeps): Promise<void> {
-  const tasks = { homes: wakeHomes(deps), jobs: driveRetryJobs(deps), history: trimHistory(deps) };
+  const tasks = {
+    homes: wakeHomes(deps),
+    jobs: driveRetryJobs(deps),
+    history: trimHistory(deps),
+    sessions: trimSessions(deps.db, deps.now(), SESSIONS),
+  };
   await Promise.all(
     Object.entries(tasks).map(async ([task, running]) => {
       try {

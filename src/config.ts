@@ -135,6 +135,10 @@ const Vars = z.object({
   WEBHOOK_RETRY_SECONDS: integers(0, 604_800),
   WEBHOOK_RETENTION_DAYS: integer(1, 3_650),
   DOH_URL: z.string("must be set").check(z.refine(isHttpsUrl, "must be an https URL")),
+  SESSION_SECONDS: integer(60, 86_400),
+  SESSION_MAX_SECONDS: integer(60, 2_592_000),
+  SESSIONS_PER_OWNER: integer(1, 1_000),
+  SESSION_RATE_PER_MINUTE: integer(1, 1_000),
   // Secrets. Their form is checked by who uses them, which says what is wrong without saying what they are.
   ENCRYPTION_KEYS: z.string("must be set").check(z.minLength(1, "must be set")),
   SIGNING_KEYS: z.string("must be set").check(z.minLength(1, "must be set")),
@@ -189,6 +193,14 @@ export type Config = Readonly<{
   webhookRetentionMs: number;
   /** A resolver that speaks DNS over HTTPS (RFC 8484, JSON). */
   dohUrl: string;
+  /** How long a session lasts unless it is extended. */
+  sessionMs: number;
+  /** How long after it was made it ends at the latest. */
+  sessionMaxMs: number;
+  /** Live ones. */
+  sessionsPerOwner: number;
+  /** New sessions from one credential. */
+  sessionRatePerMinute: number;
   encryptionKeys: string;
   signingKeys: string;
   adminKey: string;
@@ -254,6 +266,10 @@ export function loadConfig(env: object): Result<Config, string[]> {
       webhookRetryMs: Object.freeze(vars.WEBHOOK_RETRY_SECONDS.map((seconds) => seconds * 1_000)),
       webhookRetentionMs: vars.WEBHOOK_RETENTION_DAYS * 86_400_000,
       dohUrl: vars.DOH_URL,
+      sessionMs: vars.SESSION_SECONDS * 1_000,
+      sessionMaxMs: vars.SESSION_MAX_SECONDS * 1_000,
+      sessionsPerOwner: vars.SESSIONS_PER_OWNER,
+      sessionRatePerMinute: vars.SESSION_RATE_PER_MINUTE,
       encryptionKeys: vars.ENCRYPTION_KEYS,
       signingKeys: vars.SIGNING_KEYS,
       adminKey: vars.ADMIN_KEY,

@@ -4,7 +4,7 @@ import { createAdmin } from "./admin/admin.ts";
 import type { EndpointOperator } from "./admin/deps.ts";
 import { createRegistry } from "./agents/registry.ts";
 import { createApp, createRefusingApp } from "./app.ts";
-import { createAuthenticate } from "./auth/authenticate.ts";
+import { createAuthentication } from "./auth/authenticate.ts";
 import { createRequireOperator } from "./auth/operator.ts";
 import { logRefusal } from "./auth/refusal.ts";
 import { type BackgroundDeps, consumeDead, consumeDeliveries, type Home, runCron } from "./background.ts";
@@ -34,7 +34,12 @@ function build(env: Env): App {
   if (!ring.ok) return createRefusingApp([ring.error]);
   const signingKeys = parseSigningKeys(config.value.signingKeys);
   if (!signingKeys.ok) return createRefusingApp([signingKeys.error]);
-  const requireOperator = createRequireOperator(config.value.adminKey);
+  const { authenticate, sessions } = createAuthentication({
+    config: config.value,
+    db: env.DB,
+    onRefusal: logRefusal,
+  });
+  const requireOperator = createRequireOperator(config.value.adminKey, authenticate);
   const deps = {
     config: config.value,
     homes: env.HOMES,
@@ -47,7 +52,8 @@ function build(env: Env): App {
     config: config.value,
     agents: agents.value,
     now: Date.now,
-    authenticate: createAuthenticate({ config: config.value, db: env.DB, onRefusal: logRefusal }),
+    authenticate,
+    sessions,
     execute: (name, call) => execute(deps, name, call),
     checkReady: () => checkReady(env),
     requireOperator,

@@ -91,6 +91,10 @@ describe("the vars of wrangler.toml", () => {
       ],
       webhookRetentionMs: 30 * 86_400_000,
       dohUrl: "https://cloudflare-dns.com/dns-query",
+      sessionMs: 3_600_000,
+      sessionMaxMs: 86_400_000,
+      sessionsPerOwner: 100,
+      sessionRatePerMinute: 30,
       encryptionKeys: secrets.ENCRYPTION_KEYS,
       signingKeys: secrets.SIGNING_KEYS,
       adminKey: secrets.ADMIN_KEY,
@@ -189,6 +193,10 @@ const numbers: [name: string, key: string, min: number, max: number, unit: numbe
   ["WEBHOOK_GLOBAL_PER_MINUTE", "webhookGlobalPerMinute", 0, 10_000_000, 1],
   ["WEBHOOK_TIMEOUT_SECONDS", "webhookTimeoutMs", 1, 30, 1_000],
   ["WEBHOOK_RETENTION_DAYS", "webhookRetentionMs", 1, 3_650, 86_400_000],
+  ["SESSION_SECONDS", "sessionMs", 60, 86_400, 1_000],
+  ["SESSION_MAX_SECONDS", "sessionMaxMs", 60, 2_592_000, 1_000],
+  ["SESSIONS_PER_OWNER", "sessionsPerOwner", 1, 1_000, 1],
+  ["SESSION_RATE_PER_MINUTE", "sessionRatePerMinute", 1, 1_000, 1],
 ];
 
 describe.each(numbers)("%s", (name, key, min, max, unit) => {

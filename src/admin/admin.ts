@@ -1,5 +1,5 @@
-// The operators' API under /admin/v1: one key opens it all. Every request passes the same way: key, route, fields,
-// handler. What goes wrong is thrown as an A2AError, and answered like everywhere else by the app.
+// The operators' API under /admin/v1. Every request passes the same way: route, operator, fields, handler. What goes
+// wrong is thrown as an A2AError, and answered like everywhere else by the app.
 
 import { log } from "../telemetry/log.ts";
 import { analyticsRoutes } from "./analytics.ts";
@@ -36,19 +36,28 @@ export type Admin = (request: Request) => Promise<Response | OtherVerbs>;
 /** Creates the operators' API; it throws an A2AError where a request is refused. */
 export function createAdmin(deps: AdminDeps): Admin {
   return async (request) => {
-    await deps.requireOperator(request);
     const url = new URL(request.url);
     const matched = matchRoutes(adminRoutes, url.pathname);
+    const found = matched?.verbs.get(request.method === "HEAD" ? "GET" : request.method);
+    // Which paths and verbs there are is told to operators only.
+    const operator = await deps.requireOperator(request, found?.scope ?? "admin:read");
     if (!matched) throw notFound("path");
-    const found = matched.verbs.get(request.method === "HEAD" ? "GET" : request.method);
     if (!found) return { verbs: [...matched.verbs.keys()] };
     const query = [...url.searchParams];
     const isPost = found.verb === "POST";
     // A POST says what it wants in its body.
     if (isPost) readFields({}, query);
     const values = readFields(found.fields, isPost ? await readJsonBody(request, deps.config) : query);
-    const answer = await found.handle(deps, { path: matched.variables, values });
-    if (isPost) log("info", "an operator's request", { path: found.path, ...matched.variables });
+    const answer = await found.handle(deps, { path: matched.variables, values, operator });
+    if (found.verb !== "GET") {
+      const { actor } = operator;
+      log("info", "an operator's request", {
+        actor,
+        verb: found.verb,
+        path: found.path,
+        ...matched.variables,
+      });
+    }
     return new Response(JSON.stringify(answer), {
       status: found.status,
       headers: { "content-type": "application/json", "cache-control": "no-store" },

@@ -8,12 +8,16 @@ import { type Described, ErrorAnswer, type Json, namedSchemas, OpenApi, type Typ
 /** What every request may be answered with. */
 const errors: Readonly<Record<string, string>> = {
   400: "The request is wrong, or not possible in this state.",
-  401: "The operator's key is missing or wrong.",
+  401: "The operator's credential is missing or not valid.",
+  403: "The credential lacks the scope that the operation names.",
   404: "There is no such thing.",
   413: "The body is too large.",
   500: "A bug. The server's log has more under the request's id.",
   503: "What holds the answer cannot be reached now.",
 };
+
+const CREDENTIALS =
+  "ADMIN_KEY, or a credential with the scope of operators that the operation names; `admin:*` has all of them.";
 
 const variables: Readonly<Record<string, string>> = {
   owner: "The owner, as lists show it.",
@@ -56,24 +60,23 @@ function toDocument(routes: readonly AnyRoute[]): TypeOf<typeof OpenApi> {
       license: { name: packageJson.license, identifier: packageJson.license },
     },
     servers: [{ url: "/" }],
-    security: [{ operator: [] }],
     paths,
     components: {
-      securitySchemes: { operator: { type: "http", scheme: "bearer", description: "ADMIN_KEY" } },
+      securitySchemes: { operator: { type: "http", scheme: "bearer", description: CREDENTIALS } },
       schemas: namedSchemas(),
     },
   };
 }
 
 function toOperation(each: AnyRoute): Json {
-  const { verb, path, summary, description, fields, status, answer } = each;
-  const isGet = verb === "GET";
+  const { verb, path, summary, description, scope, fields, status, answer } = each;
+  const hasBody = verb === "POST";
   const parameters = [
     ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => ({
       ...{ name, in: "path", required: true },
       ...{ description: variables[name], schema: { type: "string", minLength: 1 } },
     })),
-    ...(isGet ? Object.entries(fields) : []).map(([name, field]) => toParameter(name, field)),
+    ...(hasBody ? [] : Object.entries(fields)).map(([name, field]) => toParameter(name, field)),
   ];
   const responses: Record<string, Json> = { [status]: toResponse("It is done.", answer) };
   for (const [code, what] of Object.entries(errors)) responses[code] = toResponse(what, ErrorAnswer);
@@ -82,7 +85,8 @@ function toOperation(each: AnyRoute): Json {
     summary,
     ...(description && { description }),
     ...(parameters.length > 0 && { parameters }),
-    ...(!isGet && Object.keys(fields).length > 0 && { requestBody: toBody(fields) }),
+    ...(hasBody && Object.keys(fields).length > 0 && { requestBody: toBody(fields) }),
+    security: [{ operator: [scope] }],
     responses,
   };
 }

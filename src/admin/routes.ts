@@ -1,5 +1,7 @@
 // What a route of the operators' API is: the dispatcher and the OpenAPI document are loops over the same table.
 
+import type { Operator } from "../auth/operator.ts";
+import type { AdminScope } from "../auth/roles.ts";
 import type { AdminDeps } from "./deps.ts";
 import type { Fields, ValuesOf } from "./fields.ts";
 import type { Described } from "./schemas.ts";
@@ -8,15 +10,18 @@ export type Call<F extends Fields> = {
   /** The variables of the path, decoded. */
   path: Readonly<Record<string, string>>;
   values: ValuesOf<F>;
+  operator: Operator;
 };
 
 export type Route<F extends Fields = Fields, A = unknown> = {
-  verb: "GET" | "POST";
+  verb: "GET" | "POST" | "DELETE";
   /** `{name}` is a variable, which is one segment, perhaps with a `:verb` behind it. */
   path: string;
   summary: string;
   description?: string;
-  /** Of a GET in the query, of a POST in a JSON body. */
+  /** What the operator must be allowed. */
+  scope: AdminScope;
+  /** Of a POST in a JSON body, of the others in the query. */
   fields: F;
   status: 200 | 201 | 202;
   answer: Described<A>;
@@ -28,12 +33,13 @@ export type AnyRoute = Omit<Route, "handle"> & {
   handle(deps: AdminDeps, call: Call<Fields>): Promise<unknown>;
 };
 
-/** A GET that is answered with 200 unless it says otherwise. */
+/** One that is answered with 200, and needs `admin:read` if it is a GET, else `admin:write`, unless it says otherwise. */
 export function route<F extends Fields, A>(
-  spec: Omit<Route<F, A>, "status"> & { status?: Route["status"] },
+  spec: Omit<Route<F, A>, "status" | "scope"> & Partial<Pick<Route, "status" | "scope">>,
 ): AnyRoute {
+  const scope = spec.verb === "GET" ? "admin:read" : "admin:write";
   // The dispatcher hands over only what was read by the fields of this very route.
-  return { status: 200, ...spec } as unknown as AnyRoute;
+  return { status: 200, scope, ...spec } as unknown as AnyRoute;
 }
 
 export type Matched = { verbs: ReadonlyMap<string, AnyRoute>; variables: Readonly<Record<string, string>> };

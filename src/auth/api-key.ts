@@ -5,77 +5,70 @@
 // that guesses push out other guesses and never the keys of those who work.
 
 import { sha256 } from "../lib/bytes.ts";
+import { createMemory } from "../lib/memory.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { findApiKey, type PresentedKey } from "../store/api-keys.ts";
-import { type Caller, toOwner } from "./caller.ts";
+import { type Authenticated, toOwner } from "./caller.ts";
 import type { Refusal } from "./refusal.ts";
 import { type CustomRoles, grantsOf } from "./roles.ts";
 
 const REMEMBER_MS = 30_000;
 const REMEMBER_KEYS = 10_000;
 
-type Known = { key: PresentedKey; caller: Caller };
+export type ApiKeyAuthentication = {
+  /** Whose key a text is that has the form of one. */
+  authenticate(text: string): Promise<Result<Authenticated, Refusal>>;
+  /** Whose key it is whose text has this SHA-256: sessions that were made from it know no more of it. */
+  byHash(hash: string): Promise<Result<Authenticated, Refusal>>;
+};
 
-/** Authenticates credentials that have the form of an API key. */
 export function createApiKeyAuthentication(
   db: D1Database,
   customRoles: CustomRoles,
   now: () => number = Date.now,
-) {
-  const hits = createMemory<Known>(now);
-  const misses = createMemory<true>(now);
+): ApiKeyAuthentication {
+  const memory = createMemory({
+    async load(hash: string) {
+      const key = await findApiKey(db, hash);
+      if (key === undefined) return undefined;
+      return { key, caller: { ...identityOf(key, hash), ...(await grantsOf(key, customRoles)) } };
+    },
+    keepMs: REMEMBER_MS,
+    maxKeys: REMEMBER_KEYS,
+    now,
+  });
 
-  async function find(hash: string): Promise<Known | undefined> {
-    const remembered = hits.get(hash);
-    if (remembered !== undefined || misses.get(hash)) return remembered;
-    const askedAt = now();
-    const key = await findApiKey(db, hash);
-    if (key === undefined) {
-      misses.set(hash, true, askedAt);
-      return undefined;
-    }
-    const known = { key, caller: { ...identityOf(key), ...(await grantsOf(key, customRoles)) } };
-    hits.set(hash, known, askedAt);
-    return known;
-  }
-
-  return async (text: string): Promise<Result<Caller, Refusal>> => {
-    const known = await find(await sha256(text));
-    if (known === undefined) return refuse("unknown_key", keyIdOf(text));
+  async function byHash(hash: string, name?: string): Promise<Result<Authenticated, Refusal>> {
+    const known = await memory.get(hash);
+    if (known === undefined) return refuse("unknown_key", name);
     const { id, revokedAt, secretUntil } = known.key;
     if (revokedAt !== null) return refuse("revoked", id);
     if (secretUntil !== null && secretUntil <= now()) return refuse("expired", id);
     return ok(known.caller);
+  }
+
+  return {
+    authenticate: async (text) => byHash(await sha256(text), keyIdOf(text)),
+    byHash: (hash) => byHash(hash),
   };
 }
 
-function identityOf({ id, owner }: PresentedKey): Pick<Caller, "owner" | "actor"> {
-  return { owner: toOwner("key", "", owner), actor: toOwner("key", owner, id) };
+function identityOf(
+  { id, owner, secretUntil }: PresentedKey,
+  hash: string,
+): Pick<Authenticated, "owner" | "actor" | "basis"> {
+  return {
+    owner: toOwner("key", "", owner),
+    actor: toOwner("key", owner, id),
+    basis: { kind: "key", id, hash, expiresAt: secretUntil },
+  };
 }
 
-function refuse(reason: Refusal["reason"], name: string | undefined): Result<Caller, Refusal> {
+function refuse(reason: Refusal["reason"], name: string | undefined): Result<never, Refusal> {
   return err({ reason, kind: "api-key", ...(name !== undefined && { name }) });
 }
 
 /** The part of a key that is not secret; keys from before there was one have none. */
 function keyIdOf(text: string): string | undefined {
   return /^a2a_([0-9a-z-]{12,36})_[A-Za-z0-9_-]{43}$/.exec(text)?.[1];
-}
-
-/** What was found in the last 30 s, the oldest forgotten first when there is too much of it. */
-function createMemory<T>(now: () => number) {
-  const entries = new Map<string, { value: T; at: number }>();
-  return {
-    get(hash: string): T | undefined {
-      const entry = entries.get(hash);
-      return entry !== undefined && now() - entry.at < REMEMBER_MS ? entry.value : undefined;
-    },
-    set(hash: string, value: T, at: number): void {
-      // Deleted first, since a Map keeps the place of a key that is set again.
-      entries.delete(hash);
-      const [oldest] = entries.keys();
-      if (entries.size >= REMEMBER_KEYS && oldest !== undefined) entries.delete(oldest);
-      entries.set(hash, { value, at });
-    },
-  };
 }

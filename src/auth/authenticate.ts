@@ -4,61 +4,125 @@ import type { Config } from "../config.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import { createApiKeyAuthentication } from "./api-key.ts";
-import { type Caller, toOwner } from "./caller.ts";
-import { readCredential } from "./credential.ts";
+import { type Authenticated, type Basis, toOwner } from "./caller.ts";
+import { type Credential, readCredential } from "./credential.ts";
+import { createCustomRoles } from "./custom-roles.ts";
 import { type CredentialKind, type Refusal, toFailure } from "./refusal.ts";
 import type { CustomRoles } from "./roles.ts";
+import { createSessions, type Rights, type Sessions } from "./sessions.ts";
 
-export type Authenticate = (request: Request) => Promise<Result<Caller, Failure>>;
+export type Authenticate = (request: Request) => Promise<Result<Authenticated, Failure>>;
 
 /** Says whose credential one of its kind is. */
-export type Authenticator = (text: string) => Promise<Result<Caller, Refusal>>;
+export type Authenticator = (text: string) => Promise<Result<Authenticated, Refusal>>;
 
 export type AuthenticationDeps = {
-  config: Pick<Config, "authModes">;
+  config: Pick<
+    Config,
+    "authModes" | "sessionMs" | "sessionMaxMs" | "sessionsPerOwner" | "sessionRatePerMinute"
+  >;
   db: D1Database;
-  /** The scopes of roles that are not built in. */
+  /** The scopes of roles that are not built in. Default: those in the database. */
   customRoles?: CustomRoles;
   /** Told of every refusal, before the caller is. Must not throw. */
   onRefusal?: (refusal: Refusal, request: Request) => void;
   now?: () => number;
 };
 
+export type Authentication = { authenticate: Authenticate; sessions: Sessions };
+
 const DEV_OWNER = /^[\x21-\x7e]{1,128}$/;
 
-export function createAuthenticate(deps: AuthenticationDeps): Authenticate {
-  const { config, db, customRoles = async () => undefined, onRefusal, now = Date.now } = deps;
-  if (config.authModes.includes("open")) return authenticateOpen;
+export function createAuthentication(deps: AuthenticationDeps): Authentication {
+  const { config, db, onRefusal, now = Date.now } = deps;
+  const { customRoles = createCustomRoles(db, now) } = deps;
+  const isOpen = config.authModes.includes("open");
   const authenticators = new Map<CredentialKind, Authenticator>();
-  if (config.authModes.includes("api-key")) {
-    authenticators.set("api-key", createApiKeyAuthentication(db, customRoles, now));
+  const keys = createApiKeyAuthentication(db, customRoles, now);
+  const takesKeys = config.authModes.includes("api-key");
+  if (takesKeys) authenticators.set("api-key", keys.authenticate);
+
+  /** Of a session's credential; one of a kind that is not taken here has none. */
+  async function rightsOf(basis: Basis): Promise<Rights | undefined> {
+    switch (basis.kind) {
+      case "open":
+        return isOpen ? { scopes: "all", adminScopes: new Set(), expiresAt: null } : undefined;
+      case "key": {
+        const caller = takesKeys ? await keys.byHash(basis.hash) : undefined;
+        return caller?.ok ? { ...caller.value, expiresAt: caller.value.basis.expiresAt } : undefined;
+      }
+    }
   }
-  return async (request) => {
-    const caller = await authenticateBy(authenticators, request.headers);
+
+  const sessions = createSessions({
+    db,
+    settings: {
+      lifetimeMs: config.sessionMs,
+      maxAgeMs: config.sessionMaxMs,
+      perOwner: config.sessionsPerOwner,
+      perMinute: config.sessionRatePerMinute,
+    },
+    rightsOf,
+    now,
+  });
+  authenticators.set("session", sessions.authenticate);
+
+  async function authenticate(request: Request): Promise<Result<Authenticated, Failure>> {
+    const inQuery = readQuery(request);
+    if (!inQuery.ok) return inQuery;
+    const credential: Result<Credential, Refusal> =
+      inQuery.value === undefined
+        ? readCredential(request.headers)
+        : ok({ kind: "session", text: inQuery.value });
+    if (isOpen && !(credential.ok && credential.value.kind === "session")) return authenticateOpen(request);
+    const caller = credential.ok ? await authenticateBy(authenticators, credential.value) : credential;
     if (caller.ok) return caller;
     onRefusal?.(caller.error, request);
     return err(toFailure(caller.error, config.authModes));
-  };
+  }
+
+  return { authenticate, sessions };
 }
 
 async function authenticateBy(
   authenticators: ReadonlyMap<CredentialKind, Authenticator>,
-  headers: Headers,
-): Promise<Result<Caller, Refusal>> {
-  const credential = readCredential(headers);
-  if (!credential.ok) return credential;
-  const { kind, text } = credential.value;
+  { kind, text }: Credential,
+): Promise<Result<Authenticated, Refusal>> {
   const authenticate = authenticators.get(kind);
   return authenticate === undefined ? err({ reason: "unsupported_kind", kind }) : authenticate(text);
 }
 
+const QUERY = "session";
+
+/**
+ * The session in a request's query, which is where clients put it that cannot set headers. They only ever GET; in the
+ * URL of anything else a token would be by mistake, and where URLs go it would go too.
+ */
+function readQuery({ method, url, headers }: Request): Result<string | undefined, Failure> {
+  const start = url.indexOf("?");
+  const [token, ...more] = start === -1 ? [] : new URLSearchParams(url.slice(start)).getAll(QUERY);
+  if (token === undefined) return ok(undefined);
+  const refuse = (message: string) => err(failure("INVALID_REQUEST", { message }));
+  if (method !== "GET" && method !== "HEAD") {
+    return refuse(
+      `The query parameter ${QUERY} is for GET requests only: send Authorization: Bearer <session> instead`,
+    );
+  }
+  if (more.length > 0) return refuse(`The query parameter ${QUERY} must be given once`);
+  if (headers.has("authorization") || headers.has("x-api-key")) {
+    return refuse(`The query parameter ${QUERY} must not stand beside a credential in a header`);
+  }
+  return ok(token);
+}
+
 /** Open mode, in development only: everybody is `anonymous`, or whom X-Dev-Owner names. */
-async function authenticateOpen(request: Request): Promise<Result<Caller, Failure>> {
+async function authenticateOpen(request: Request): Promise<Result<Authenticated, Failure>> {
   const name = request.headers.get("x-dev-owner") ?? "anonymous";
   if (!DEV_OWNER.test(name)) {
     const description = "must be 1 to 128 visible ASCII characters";
     return err(failure("INVALID_PARAMS", { violations: [{ field: "X-Dev-Owner", description }] }));
   }
   const owner = toOwner("open", "", name);
-  return ok({ owner, actor: owner, scopes: "all", adminScopes: new Set() });
+  const basis: Basis = { kind: "open", expiresAt: null };
+  return ok({ owner, actor: owner, scopes: "all", adminScopes: new Set(), basis });
 }

@@ -1,19 +1,43 @@
-// Operators: whoever holds ADMIN_KEY. It opens /admin/v1 and /metrics and nothing else, and no caller's key opens those.
+// Operators: whoever holds ADMIN_KEY, and every caller whose credential has scopes of operators.
+//
+// ADMIN_KEY opens everything that is an operator's and nothing that is a caller's. It is for the first key and for
+// emergencies: what is done with it is done by nobody in particular.
 
 import { sha256 } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
+import type { Authenticate } from "./authenticate.ts";
+import { requireAdminScope } from "./authorize.ts";
+import { type AdminScope, adminScopeDescriptions } from "./roles.ts";
 
-/** Answers whether a request comes from an operator; throws UNAUTHENTICATED if not. */
-export type RequireOperator = (request: Request) => Promise<void>;
+export type Operator = {
+  /** As the audit names them. */
+  actor: string;
+  adminScopes: ReadonlySet<AdminScope>;
+};
 
-export function createRequireOperator(adminKey: string): RequireOperator {
+/** The operator a request comes from; throws UNAUTHENTICATED, or PERMISSION_DENIED naming the scope that is missing. */
+export type RequireOperator = (request: Request, scope: AdminScope) => Promise<Operator>;
+
+const holder: Operator = {
+  actor: "operator::admin-key",
+  adminScopes: new Set(Object.keys(adminScopeDescriptions) as AdminScope[]),
+};
+
+export function createRequireOperator(adminKey: string, authenticate: Authenticate): RequireOperator {
   let expected: string | undefined;
-  return async (request) => {
+  return async (request, scope) => {
     const [scheme = "", key = "", ...more] = (request.headers.get("authorization") ?? "").split(" ");
     expected ??= await sha256(adminKey);
     // Of the hashes, so that the time it takes tells nothing about the key.
     const matches = (await sha256(key)) === expected;
-    if (scheme.toLowerCase() === "bearer" && more.length === 0 && matches) return;
-    throw new A2AError("UNAUTHENTICATED", { message: "The operator's key is required" });
+    if (scheme.toLowerCase() === "bearer" && more.length === 0 && matches) return holder;
+    const caller = await authenticate(request);
+    if (!caller.ok && caller.error.reason === "UNAUTHENTICATED") throw A2AError.from(caller.error);
+    // In open mode everybody is somebody, and nobody has shown to be an operator.
+    if (!caller.ok || caller.value.basis.kind === "open") {
+      throw new A2AError("UNAUTHENTICATED", { message: "An operator's credential is required" });
+    }
+    requireAdminScope(caller.value, scope);
+    return caller.value;
   };
 }

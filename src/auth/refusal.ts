@@ -17,6 +17,9 @@ export type RefusalReason =
   /** A kind of credential that this deployment does not take. */
   | "unsupported_kind"
   | "unknown_key"
+  | "unknown_session"
+  /** Of a session: the credential that it was made from is not valid any more. */
+  | "credential_ended"
   | "expired"
   | "revoked";
 
@@ -24,11 +27,11 @@ export type Refusal = {
   reason: RefusalReason;
   /** What kind of credential its form says it is. */
   kind?: CredentialKind;
-  /** What names the credential and is no secret, as far as it says: the id of a key. Anybody may have made it up. */
+  /** What names the credential and is no secret, as far as it says: the id of a key or a session. Anybody may have made it up. */
   name?: string;
 };
 
-export type CredentialKind = "api-key";
+export type CredentialKind = "api-key" | "session";
 
 /** A stranger who sent nothing is told what to send; RFC 6750 §3.1 keeps `error` for those who sent something. */
 const silent: ReadonlySet<RefusalReason> = new Set(["missing", "unsupported_scheme"]);

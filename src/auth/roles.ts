@@ -38,6 +38,9 @@ export const builtInRoles: ReadonlyMap<string, readonly string[]> = new Map([
 const scopes = Object.keys(scopeDescriptions) as Scope[];
 const adminScopes = Object.keys(adminScopeDescriptions) as AdminScope[];
 
+/** What callers may do, all of it. */
+export const everyScope: ReadonlySet<Scope> = new Set(scopes);
+
 /** Whether a name is that of a scope, or of all scopes of an area. */
 export function isScopeName(name: string): boolean {
   return [...scopes, ...adminScopes].some((scope) => covers(name, scope));

@@ -13,7 +13,7 @@ const MEDIA_TYPES: ReadonlySet<string> = new Set(["application/json", "applicati
  * one here without asking first (a CORS preflight happens only for types such as JSON), and on a server that
  * trusts its loopback callers that page would be one of them. A POST without body needs no type.
  */
-export async function readBody(request: Request, config: Config): Promise<string> {
+export async function readBody(request: Request, config: Pick<Config, "maxBodyBytes">): Promise<string> {
   const type = request.headers.get("content-type") || undefined;
   if (type !== undefined && !isJson(type)) throw unsupported();
   const body = await readLimited(request, config.maxBodyBytes);

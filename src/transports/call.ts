@@ -3,12 +3,12 @@
 
 import type { Agent } from "../agents/agent.ts";
 import type { Registry } from "../agents/registry.ts";
+import type { Authenticate } from "../auth/authenticate.ts";
 import type { Caller } from "../auth/caller.ts";
 import type { Config } from "../config.ts";
-import type { Result } from "../lib/result.ts";
 import type { Answer, Call } from "../operations/index.ts";
 import { orThrow } from "../operations/or-throw.ts";
-import { A2AError, type Failure } from "../protocol/errors.ts";
+import { A2AError } from "../protocol/errors.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
 import { parseParams } from "../protocol/parse.ts";
 import { WEBHOOKS_EXTENSION } from "../protocol/push-options.ts";
@@ -23,7 +23,7 @@ import {
 export type Deps = {
   config: Config;
   agents: Registry;
-  authenticate(request: Request): Promise<Result<Caller, Failure>>;
+  authenticate: Authenticate;
   execute(name: OperationName, call: Call): Promise<Answer>;
 };
 

@@ -271,6 +271,15 @@ describe("the OpenAPI document", () => {
     }
   });
 
+  it("names the scope of each operation: of those that read, of those that change, of those that decide who gets in", async () => {
+    const { paths } = await load();
+    for (const { verb, path, scope } of adminRoutes) {
+      const operation = paths[path]?.[verb.toLowerCase()] as { security?: object[] } | undefined;
+      expect(operation?.security, path).toEqual([{ operator: [scope] }]);
+      if (scope !== "admin:keys") expect(scope, path).toBe(verb === "GET" ? "admin:read" : "admin:write");
+    }
+  });
+
   it("describes each path variable and parameter once, and refers to nothing that is not there", async () => {
     const document = await load();
     const text = JSON.stringify(document);

@@ -6,6 +6,7 @@ import { expect, vi } from "vitest";
 import { fromJSONSchema } from "zod";
 import { adminRoutes, createAdmin } from "../../src/admin/admin.ts";
 import type { AdminDeps, EndpointOperator, HomeOperator, RetryJobMessage } from "../../src/admin/deps.ts";
+import { createAuthentication } from "../../src/auth/authenticate.ts";
 import { createRequireOperator } from "../../src/auth/operator.ts";
 import type { EndpointHealth } from "../../src/delivery/endpoint.ts";
 import type { DeliveryHealth } from "../../src/delivery/exchange.ts";
@@ -21,6 +22,7 @@ export const ORIGIN = "https://agents.test";
 const TABLES = [
   ...["attempts", "ships", "attempt_hours", "endpoint_hours"],
   ...["push_configs", "endpoints", "dead_letters", "retry_jobs"],
+  ...["api_keys", "roles", "sessions", "owners", "homes"],
 ];
 
 /** Empties the tables, and keeps out of the output of tests what is logged of each request. */
@@ -102,6 +104,8 @@ export type OperatorOptions = {
   endpoint?: Partial<EndpointOperator>;
 } & Partial<Pick<AdminDeps, "now" | "wakeJob" | "config">>;
 
+type Verb = "GET" | "POST" | "DELETE";
+
 export type Answer = { status: number; body: unknown; headers: Headers };
 
 /** The API as an operator uses it. */
@@ -116,11 +120,15 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     all[name] ??= [];
     return all[name];
   };
+  const { authenticate } = createAuthentication({
+    config: { ...config, authModes: ["api-key"] },
+    db: env.DB,
+  });
   const deps: AdminDeps = {
     db: env.DB,
     config,
     ring: ring.value,
-    requireOperator: createRequireOperator(config.adminKey),
+    requireOperator: createRequireOperator(config.adminKey, authenticate),
     homeAt: (id) => recorded({ ...quietHome, ...home }, askedOf(askedHomes, id)),
     endpointAt: (name) => recorded({ ...quietEndpoint, ...endpoint }, askedOf(askedEndpoints, name)),
     wakeJob: async (message) => woken.push(message),
@@ -142,7 +150,7 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     }
   }
 
-  async function call(verb: "GET" | "POST", path: string, body?: unknown): Promise<Answer> {
+  async function call(verb: Verb, path: string, body?: unknown): Promise<Answer> {
     const response = await send(`/admin/v1${path}`, {
       method: verb,
       ...(body !== undefined && {
@@ -157,18 +165,14 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
   }
 
   /** Calls, and expects a success. */
-  async function result<T = Record<string, unknown>>(
-    verb: "GET" | "POST",
-    path: string,
-    body?: unknown,
-  ): Promise<T> {
+  async function result<T = Record<string, unknown>>(verb: Verb, path: string, body?: unknown): Promise<T> {
     const answer = await call(verb, path, body);
     if (answer.status > 299) throw new Error(`${verb} ${path} answered ${JSON.stringify(answer.body)}`);
     return answer.body as T;
   }
 
   /** Calls, and expects a refusal: its status, its reason and the fields that it names. */
-  async function refusal(verb: "GET" | "POST", path: string, body?: unknown) {
+  async function refusal(verb: Verb, path: string, body?: unknown) {
     const { status, body: answer } = await call(verb, path, body);
     const { error } = answer as ReturnType<typeof toErrorBody>;
     const fields = error.details.flatMap(

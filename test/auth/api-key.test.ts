@@ -2,7 +2,7 @@
 
 import { env } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { createAuthenticate } from "../../src/auth/authenticate.ts";
+import { createAuthentication } from "../../src/auth/authenticate.ts";
 import { logRefusal, type Refusal } from "../../src/auth/refusal.ts";
 import { sha256 } from "../../src/lib/bytes.ts";
 import { createApiKey, revokeApiKey, rotateApiKey } from "../../src/store/api-keys.ts";
@@ -74,7 +74,8 @@ function serve() {
 
 function authenticateBy(db: D1Database, now: () => number = Date.now, refusals: Refusal[] = []) {
   const onRefusal = (refusal: Refusal) => void refusals.push(refusal);
-  return createAuthenticate({ config: { authModes: ["api-key"] }, db, now, onRefusal });
+  return createAuthentication({ config: configWith({ authModes: ["api-key"] }), db, now, onRefusal })
+    .authenticate;
 }
 
 const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
@@ -341,7 +342,11 @@ describe("a key of today", () => {
 
   it("has the rights of a custom role, which built-in names cannot be", async () => {
     const customRoles = vi.fn(async (role: string) => (role === "poster" ? ["task:write"] : undefined));
-    const authenticate = createAuthenticate({ config: { authModes: ["api-key"] }, db: env.DB, customRoles });
+    const authenticate = createAuthentication({
+      config: configWith({ authModes: ["api-key"] }),
+      db: env.DB,
+      customRoles,
+    }).authenticate;
     const { text } = await make({ roles: ["poster", "viewer", "gone"] });
     const caller = await authenticate(new Request("https://a.test", { headers: bearer(text) }));
     if (!caller.ok) throw new Error("refused");
@@ -532,12 +537,21 @@ describe("the memory of keys", () => {
 describe("createAuthenticate", () => {
   it("follows AUTH_MODE", async () => {
     const request = new Request("https://a.test");
-    const open = createAuthenticate({ config: configWith({ authModes: ["open"] }), db: env.DB });
+    const open = createAuthentication({
+      config: configWith({ authModes: ["open"] }),
+      db: env.DB,
+    }).authenticate;
     expect(await open(request)).toEqual({
       ok: true,
-      value: { owner: "open::anonymous", actor: "open::anonymous", scopes: "all", adminScopes: new Set() },
+      value: {
+        ...{ owner: "open::anonymous", actor: "open::anonymous", scopes: "all", adminScopes: new Set() },
+        basis: { kind: "open", expiresAt: null },
+      },
     });
-    const keyed = createAuthenticate({ config: configWith({ authModes: ["api-key"] }), db: env.DB });
+    const keyed = createAuthentication({
+      config: configWith({ authModes: ["api-key"] }),
+      db: env.DB,
+    }).authenticate;
     expect(await keyed(request)).toMatchObject({ ok: false, error: { reason: "UNAUTHENTICATED" } });
   });
 });

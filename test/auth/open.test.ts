@@ -2,12 +2,15 @@
 
 import { env } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { createAuthenticate } from "../../src/auth/authenticate.ts";
+import { createAuthentication } from "../../src/auth/authenticate.ts";
 import { toOwner } from "../../src/auth/caller.ts";
 import { createClient } from "../support/client.ts";
 import { configWith } from "../support/operations.ts";
 
-const authenticate = createAuthenticate({ config: configWith({ authModes: ["open"] }), db: env.DB });
+const authenticate = createAuthentication({
+  config: configWith({ authModes: ["open"] }),
+  db: env.DB,
+}).authenticate;
 const as = (name: string) =>
   authenticate(new Request("https://a.test", { headers: { "x-dev-owner": name } }));
 
@@ -22,6 +25,7 @@ describe("X-Dev-Owner", () => {
           actor: toOwner("open", "", name),
           scopes: "all",
           adminScopes: new Set(),
+          basis: { kind: "open", expiresAt: null },
         },
       });
     },

@@ -3,7 +3,7 @@
 import { env } from "cloudflare:test";
 import { createRegistry } from "../../src/agents/registry.ts";
 import { type AppDeps, createApp } from "../../src/app.ts";
-import { createAuthenticate } from "../../src/auth/authenticate.ts";
+import { createAuthentication } from "../../src/auth/authenticate.ts";
 import { createRequireOperator } from "../../src/auth/operator.ts";
 import type { Config } from "../../src/config.ts";
 import { execute } from "../../src/operations/index.ts";
@@ -16,15 +16,17 @@ export function serveWith(settings: Partial<Config>, deps: Partial<AppDeps> = {}
   const config = configWith(settings);
   const agents = createRegistry(config);
   if (!agents.ok) throw new Error(agents.error);
+  const { authenticate, sessions } = createAuthentication({ config, db: env.DB });
   const app = createApp({
     config,
     agents: agents.value,
     now: Date.now,
-    authenticate: createAuthenticate({ config, db: env.DB }),
+    authenticate,
+    sessions,
     execute: (name, call) =>
       execute({ ...pushDeps(config), config, homes: env.HOMES, now: Date.now }, name, call),
     checkReady: async () => ({}),
-    requireOperator: createRequireOperator(config.adminKey),
+    requireOperator: createRequireOperator(config.adminKey, authenticate),
     jwks: { keys: [] },
     metrics: async () => "",
     admin: async () => new Response(null, { status: 404 }),

@@ -5,6 +5,7 @@ import { env } from "cloudflare:test";
 import { createRegistry } from "../../src/agents/registry.ts";
 import type { AppDeps } from "../../src/app.ts";
 import { createApp } from "../../src/app.ts";
+import { createAuthentication } from "../../src/auth/authenticate.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
 import { toJsonBytes } from "../../src/lib/bytes.ts";
 import type { Answer, Call } from "../../src/operations/index.ts";
@@ -27,14 +28,18 @@ export function createRecordingApp(overrides: Partial<AppDeps> & { settings?: Pa
     agents: agents.value,
     authenticate: async () => ({
       ok: true,
-      value: { owner: "tester", actor: "tester", scopes: "all", adminScopes: new Set() },
+      value: {
+        ...{ owner: "tester", actor: "tester", scopes: "all", adminScopes: new Set() },
+        basis: { kind: "open", expiresAt: null },
+      },
     }),
+    sessions: createAuthentication({ config, db: env.DB }).sessions,
     execute: async (name, call): Promise<Answer> => {
       calls.push({ name, ...call });
       return { kind: "value", json: toJsonBytes({ done: true }) };
     },
     checkReady: async () => ({ homes: "ok" }),
-    requireOperator: async () => {},
+    requireOperator: async () => ({ actor: "tester", adminScopes: new Set() }),
     jwks: { keys: [] },
     metrics: async () => "",
     admin: async () => new Response(null, { status: 404 }),

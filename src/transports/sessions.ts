@@ -1,0 +1,147 @@
+// The paths of sessions: a credential becomes a session, and sessions are listed, extended and revoked by it.
+//
+// Errors are thrown as A2AErrors, and answered in the form of the HTTP+JSON binding by the app. A token is in one
+// answer only, the one that makes it.
+
+import type { Authenticate } from "../auth/authenticate.ts";
+import type { OwnSession, Sessions } from "../auth/sessions.ts";
+import type { Config } from "../config.ts";
+import type { Rate } from "../lib/rate.ts";
+import { orThrow } from "../operations/or-throw.ts";
+import { A2AError } from "../protocol/errors.ts";
+import { parseJson } from "../protocol/json.ts";
+import { readBody } from "./body.ts";
+import { parseSessionRequest, type SessionRequest } from "./session-request.ts";
+
+export type SessionPathsDeps = {
+  config: Config;
+  authenticate: Authenticate;
+  sessions: Sessions;
+  /** Of requests for a session from one address, good and bad: each costs a lookup, and may be a guess. */
+  addressRate: Rate;
+};
+
+/** The verbs of a path that is there and does not have the request's. */
+type OtherVerbs = { verbs: string[] };
+
+export type SessionPaths = (request: Request) => Promise<Response | OtherVerbs>;
+
+type Handler = (deps: SessionPathsDeps, request: Request, id: string) => Promise<Response>;
+
+/** Larger than a token that is accepted, and what may be said beside it. */
+const MAX_BYTES = 32_768;
+
+/** A custom verb before the bare id. */
+const paths: readonly { path: RegExp; verbs: Readonly<Record<string, Handler>> }[] = [
+  { path: /^\/a2a\/auth$/, verbs: { POST: open, DELETE: leave } },
+  { path: /^\/a2a\/auth\/sessions$/, verbs: { GET: list } },
+  { path: /^\/a2a\/auth\/sessions\/([^/:]+):extend$/, verbs: { POST: extend } },
+  { path: /^\/a2a\/auth\/sessions\/([^/:]+)$/, verbs: { DELETE: revoke } },
+];
+
+export function createSessionPaths(deps: SessionPathsDeps): SessionPaths {
+  return async (request) => {
+    // Some clients encode the colon of a custom verb.
+    const pathname = new URL(request.url).pathname.replace(/%3a/gi, ":");
+    for (const { path, verbs } of paths) {
+      const match = path.exec(pathname);
+      if (!match) continue;
+      const verb = request.method === "HEAD" ? "GET" : request.method;
+      const handler = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+      return handler ? handler(deps, request, match[1] ?? "") : { verbs: Object.keys(verbs) };
+    }
+    throw new A2AError("NOT_FOUND");
+  };
+}
+
+async function open(deps: SessionPathsDeps, request: Request): Promise<Response> {
+  const { authenticate, sessions, addressRate, config } = deps;
+  const waitMs = addressRate(request.headers.get("cf-connecting-ip") ?? "unknown");
+  if (waitMs > 0) {
+    const message = "Too many requests for a session from this address";
+    throw new A2AError("RATE_LIMIT_EXCEEDED", { message, retryAfterSeconds: Math.ceil(waitMs / 1_000) });
+  }
+  const inHeader = request.headers.has("authorization") || request.headers.has("x-api-key");
+  // A stranger with a wrong header costs no body.
+  const early = inHeader ? orThrow(await authenticate(request)) : undefined;
+  const wish = await readWish(request, config);
+  if (early && wish.header) {
+    const message = "The credential must stand in a header or in the body, not in both";
+    throw new A2AError("INVALID_REQUEST", { message });
+  }
+  const caller = early ?? orThrow(await authenticate(presenting(request, wish.header)));
+  const { token, ...session } = orThrow(await sessions.open(caller, wish));
+  return toJson({ session: token, ...toAnswer(session) }, 201);
+}
+
+async function leave({ authenticate, sessions }: SessionPathsDeps, request: Request): Promise<Response> {
+  const caller = orThrow(await authenticate(request));
+  if (caller.session === undefined) {
+    const message = "This revokes the session that the request presents, and it presents none";
+    throw new A2AError("INVALID_REQUEST", { message });
+  }
+  // It may have been revoked in this moment by another request, which is what was wanted.
+  await sessions.revoke(caller, caller.session);
+  return new Response(null, { status: 204, headers: noStore });
+}
+
+async function list({ authenticate, sessions }: SessionPathsDeps, request: Request): Promise<Response> {
+  const caller = orThrow(await authenticate(request));
+  const own = await sessions.list(caller);
+  const marked = own.map((session) => ({ ...toAnswer(session), current: session.id === caller.session }));
+  return toJson({ sessions: marked }, 200);
+}
+
+async function extend(deps: SessionPathsDeps, request: Request, id: string): Promise<Response> {
+  const caller = orThrow(await deps.authenticate(request));
+  const wish = await readWish(request, deps.config);
+  for (const [name, field] of [
+    ["header", "token"],
+    ["scopes", "scopes"],
+  ] as const) {
+    if (wish[name] !== undefined) {
+      const violations = [{ field, description: "is not a field of this request" }];
+      throw new A2AError("INVALID_PARAMS", { violations });
+    }
+  }
+  return toJson(toAnswer(orThrow(await deps.sessions.extend(caller, id, wish.seconds))), 200);
+}
+
+async function revoke(deps: SessionPathsDeps, request: Request, id: string): Promise<Response> {
+  const caller = orThrow(await deps.authenticate(request));
+  orThrow(await deps.sessions.revoke(caller, id));
+  return new Response(null, { status: 204, headers: noStore });
+}
+
+async function readWish(request: Request, config: Config): Promise<SessionRequest> {
+  const maxBodyBytes = Math.min(MAX_BYTES, config.maxBodyBytes);
+  const text = await readBody(request, { maxBodyBytes });
+  if (text === "") return {};
+  return parseSessionRequest(orThrow(parseJson(text, config.maxJsonDepth)), config.sessionMs / 1_000);
+}
+
+/** The request as one that carries the credential of its body in a header. */
+function presenting({ url, headers }: Request, header: SessionRequest["header"]): Request {
+  const all = new Headers(headers);
+  if (header) all.set(...header);
+  return new Request(url, { method: "POST", headers: all });
+}
+
+function toAnswer({ id, scopes, createdAt, expiresAt, endsAt }: OwnSession) {
+  return {
+    id,
+    scopes,
+    createdAt: new Date(createdAt).toISOString(),
+    expiresAt: new Date(expiresAt).toISOString(),
+    extendableUntil: new Date(endsAt).toISOString(),
+  };
+}
+
+const noStore = { "cache-control": "no-store" };
+
+function toJson(body: unknown, status: number): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { "content-type": "application/json", ...noStore },
+  });
+}
