@@ -9,6 +9,7 @@ import type { JsonBytes } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
 import type * as requests from "../protocol/requests.ts";
+import type { Version } from "../protocol/version.ts";
 import type { HomeObject } from "../tasks/home.ts";
 import { cancelTask } from "./cancel-task.ts";
 import { getExtendedAgentCard } from "./card.ts";
@@ -33,6 +34,8 @@ export type Call<P = unknown> = {
   caller: Caller;
   /** Already resolved from the tenant or the path. */
   agent: Agent;
+  /** The dialect of the client, in which its notifications will leave. */
+  version: Version;
   /** Already parsed by the operation's schema. */
   params: P;
   /** Where the client reached this server, without trailing slash. */

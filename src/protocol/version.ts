@@ -3,7 +3,9 @@
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "./errors.ts";
 
-export const SUPPORTED_VERSIONS = ["1.0"] as const;
+/** The versions there are dialects of, newest first. */
+export const VERSIONS = ["1.0", "0.3"] as const;
+export type Version = (typeof VERSIONS)[number];
 
 /** The forms a card is served in. */
 export const CARD_VERSIONS = ["1.0", "0.3"] as const;
@@ -12,40 +14,28 @@ export type CardVersion = (typeof CARD_VERSIONS)[number];
 const MAX_SHOWN_VERSION = 32;
 
 /**
- * The version a call is answered in. The A2A-Version header wins over the query parameter; patch numbers do
- * not count. Empty means 0.3 (§3.6.2), unless the call exists in 1.0 only (`is10Call`: its method name or
- * REST path): no 0.3 client can have meant it, and many 1.0 clients forget the header.
+ * The version a call names; undefined where it names none, and an empty one is none. The A2A-Version header wins over
+ * the query parameter; patch numbers do not count. One that is not `served` is refused (§3.6.2).
  */
-export function negotiateVersion(
+export function requestedVersion<V extends Version>(
   header: string | undefined,
   query: string | undefined,
-  is10Call: boolean,
-): Result<"1.0", Failure> {
-  const requested = header?.trim() || query?.trim() || (is10Call ? "1.0" : "0.3");
-  return chooseVersion(requested, SUPPORTED_VERSIONS);
+  served: readonly V[],
+): Result<V | undefined, Failure> {
+  const requested = header?.trim() || query?.trim();
+  if (!requested) return ok(undefined);
+  const named = /^(\d+\.\d+)(?:\.\d+)?$/.exec(requested)?.[1];
+  const version = served.find((one) => one === named);
+  return version === undefined ? err(versionNotSupported(requested, served)) : ok(version);
 }
 
-/** The form of card that is asked for; `preset` where no version is named. */
-export function negotiateCardVersion(
-  header: string | undefined,
-  query: string | undefined,
-  preset: CardVersion,
-): Result<CardVersion, Failure> {
-  return chooseVersion(header?.trim() || query?.trim() || preset, CARD_VERSIONS);
-}
-
-function chooseVersion<V extends string>(requested: string, versions: readonly V[]): Result<V, Failure> {
-  const version = /^(\d+\.\d+)(?:\.\d+)?$/.exec(requested)?.[1];
-  const served = versions.find((one) => one === version);
-  if (served !== undefined) return ok(served);
-  return err(
-    failure("VERSION_NOT_SUPPORTED", {
-      metadata: {
-        requestedVersion: requested.slice(0, MAX_SHOWN_VERSION),
-        supportedVersions: versions.join(", "),
-      },
-    }),
-  );
+export function versionNotSupported(requested: string, served: readonly Version[]): Failure {
+  return failure("VERSION_NOT_SUPPORTED", {
+    metadata: {
+      requestedVersion: requested.slice(0, MAX_SHOWN_VERSION),
+      supportedVersions: served.join(", "),
+    },
+  });
 }
 
 /** The URIs in an A2A-Extensions header, in order, each once. */

@@ -6,6 +6,7 @@ import type { Registry } from "../agents/registry.ts";
 import type { Authenticate } from "../auth/authenticate.ts";
 import type { Caller } from "../auth/caller.ts";
 import type { Config } from "../config.ts";
+import { type JsonBytes, toJsonBytes } from "../lib/bytes.ts";
 import type { Answer, Call } from "../operations/index.ts";
 import { orThrow } from "../operations/or-throw.ts";
 import { A2AError } from "../protocol/errors.ts";
@@ -13,12 +14,8 @@ import { type OperationName, operations } from "../protocol/operations.ts";
 import { parseParams } from "../protocol/parse.ts";
 import { WEBHOOKS_EXTENSION } from "../protocol/push-options.ts";
 import type { Schema } from "../protocol/schema.ts";
-import {
-  type CardVersion,
-  negotiateCardVersion,
-  negotiateVersion,
-  parseExtensions,
-} from "../protocol/version.ts";
+import { parseExtensions, requestedVersion, type Version } from "../protocol/version.ts";
+import type { Dialect, Reading } from "./dialect.ts";
 
 export type Deps = {
   config: Config;
@@ -34,19 +31,10 @@ export async function requireCaller(deps: Deps, request: Request): Promise<Calle
 
 const VERSION = "a2a-version";
 
-/**
- * Refuses a request whose A2A-Version, header or query parameter, is not served (§3.6.2). `is10Call` says that
- * no other version has this method or path, which is what a request without a version is then taken for.
- */
-export function requireVersion(request: Request, is10Call: boolean): void {
+/** The version that a request names in its header or query (§3.6.2), if it is one that is served. */
+export function readVersion<V extends Version>(request: Request, served: readonly V[]): V | undefined {
   const header = request.headers.get(VERSION) ?? undefined;
-  orThrow(negotiateVersion(header, versionQuery(request.url), is10Call));
-}
-
-/** The form of card that a request asks for. */
-export function requestedCardVersion(request: Request, preset: CardVersion): CardVersion {
-  const header = request.headers.get(VERSION) ?? undefined;
-  return orThrow(negotiateCardVersion(header, versionQuery(request.url), preset));
+  return orThrow(requestedVersion(header, versionQuery(request.url), served));
 }
 
 function versionQuery(url: string): string | undefined {
@@ -66,12 +54,13 @@ export function readServiceParameters(
   headers: Headers,
   config: Config,
   name: OperationName,
+  dialect: Pick<Dialect, "extensionsHeader">,
 ): ServiceParameters {
-  const declared = parseExtensions(headers.get("a2a-extensions") ?? undefined);
+  const declared = parseExtensions(headers.get(dialect.extensionsHeader) ?? undefined);
   const missing = config.requiredExtensions.filter((uri) => !declared.includes(uri));
   if (missing.length > 0) {
     throw new A2AError("EXTENSION_SUPPORT_REQUIRED", {
-      message: `The A2A-Extensions header must name ${missing.join(", ")}`,
+      message: `The header ${dialect.extensionsHeader} must name ${missing.join(", ")}`,
       metadata: { extensions: missing.join(",") },
     });
   }
@@ -112,9 +101,8 @@ function checkHeader(field: string, value: string, form: RegExp, description: st
   });
 }
 
-/** The params of an operation; every one of them may name a tenant. */
-export function readParams(name: OperationName, raw: unknown, config: Config): { tenant?: string } {
-  const schema: Schema<{ tenant?: string }> = operations[name].params;
+/** The params of a call as a schema reads them. */
+export function readParams<T>(schema: Schema<T>, raw: unknown, config: Config): T {
   return orThrow(parseParams(schema, raw, { maxParts: config.maxParts, maxDepth: config.maxJsonDepth }));
 }
 
@@ -156,13 +144,67 @@ export function ownHosts(config: Config, request: Request): string[] {
   return urls.map((url) => new URL(url).hostname);
 }
 
+/** A call as its binding has read it. */
+export type Asked = {
+  request: Request;
+  caller: Caller;
+  /** The agent that the path names. */
+  atPath: Agent | undefined;
+  dialect: Dialect;
+  reading: Reading;
+};
+
+export type Performed = {
+  answer: Answer;
+  headers: Record<string, string>;
+};
+
+/** Has the core do what was asked, and says the outcome in the dialect; events are left for the stream to write. */
+export async function perform(deps: Deps, asked: Asked): Promise<Performed> {
+  const { request, caller, atPath, dialect, reading } = asked;
+  const { config, agents } = deps;
+  const { operation, params, write, explain } = reading;
+  const service = readServiceParameters(request.headers, config, operation, dialect);
+  const call: Call = {
+    caller,
+    agent: chooseAgent(agents, atPath, params.tenant),
+    version: dialect.version,
+    params,
+    ...service,
+    get baseUrl() {
+      return baseUrl(config, request);
+    },
+    get ownHosts() {
+      return ownHosts(config, request);
+    },
+  };
+  const headers = answerHeaders(service.extensions, dialect);
+  try {
+    const answer = await deps.execute(operation, call);
+    if (answer.kind === "stream" || write === undefined) return { answer, headers };
+    return { answer: { kind: "value", json: rewrite(answer.json, write) }, headers };
+  } catch (thrown) {
+    if (explain === undefined || !(thrown instanceof A2AError)) throw thrown;
+    throw A2AError.from(explain(thrown.failure));
+  }
+}
+
+const decoder = new TextDecoder();
+
+function rewrite(json: JsonBytes, write: NonNullable<Reading["write"]>): JsonBytes {
+  return toJsonBytes(write(JSON.parse(decoder.decode(json)) as never));
+}
+
 /** Headers of every answer of an operation: its version, and which extensions were activated (§3.2.6). */
-export function answerHeaders(extensions: readonly string[]): Record<string, string> {
+export function answerHeaders(
+  extensions: readonly string[],
+  { version, extensionsHeader }: Pick<Dialect, "version" | "extensionsHeader">,
+): Record<string, string> {
   const headers: Record<string, string> = {
-    "a2a-version": "1.0",
+    "a2a-version": version,
     // One caller's tasks: no shared cache may keep them.
     "cache-control": "no-store",
   };
-  if (extensions.length > 0) headers["a2a-extensions"] = extensions.join(", ");
+  if (extensions.length > 0) headers[extensionsHeader] = extensions.join(", ");
   return headers;
 }

@@ -8,8 +8,8 @@ import type { Config } from "../config.ts";
 import { sha256 } from "../lib/bytes.ts";
 import { agentCard } from "../operations/card.ts";
 import { toLegacyAgentCard } from "../protocol/v0_3/agent-card.ts";
-import type { CardVersion } from "../protocol/version.ts";
-import { baseUrl, requestedCardVersion } from "./call.ts";
+import { CARD_VERSIONS, type CardVersion } from "../protocol/version.ts";
+import { baseUrl, readVersion } from "./call.ts";
 
 export const CARD_PATH = "/.well-known/agent-card.json";
 /** Before 0.3 the card was here. It has the form of 0.3, whatever version is asked for. */
@@ -29,7 +29,7 @@ export type CardRequest = {
 };
 
 export async function serveCard({ request, agent, config, ...card }: CardRequest): Promise<Response> {
-  const { bornAt, version = requestedCardVersion(request, config.defaultCardVersion) } = card;
+  const { bornAt, version = readVersion(request, CARD_VERSIONS) ?? config.defaultCardVersion } = card;
   const core = agentCard(agent, config, baseUrl(config, request));
   const body = JSON.stringify(version === "1.0" ? core : toLegacyAgentCard(core));
   const etag = `"${(await sha256(body)).slice(0, 32)}"`;

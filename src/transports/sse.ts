@@ -1,5 +1,5 @@
 // Server-sent events (§9.4.2, §11.7): turns a home's lines `<seq> <json>\n` into frames
-// `id: <seq>\ndata: <json>\n\n`, bytes in, bytes out, nothing parsed.
+// `id: <seq>\ndata: <json>\n\n`, bytes in, bytes out; only for a dialect that says events otherwise is anything parsed.
 //
 // Pull-based on purpose: a slow reader slows the source, and `cancel` reaches the source at once. A
 // TransformStream would notice a reader that left only at its second write. A reader that left an idle stream
@@ -12,6 +12,8 @@ export type Envelope = {
   /** Written before and after each event's JSON, e.g. `{"jsonrpc":"2.0","id":1,"result":` and `}`. */
   prefix: string;
   suffix: string;
+  /** An event as another dialect says it. Absent: the home's bytes are the client's, and nothing is parsed. */
+  write?: ((core: never) => unknown) | undefined;
   /** The data of the one `event: error` frame that ends a broken stream, in the form of the transport. */
   error(failure: Failure): unknown;
 };
@@ -44,6 +46,7 @@ export const sseHeaders: Readonly<Record<string, string>> = {
 const OPENING_MS = 100;
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 const HEARTBEAT = encoder.encode(":\n\n");
 const LINE_FEED = 10;
 const SPACE = 32;
@@ -119,8 +122,14 @@ async function orSilence<T>(read: Promise<T>, ms: number): Promise<T | undefined
   }
 }
 
+/** A stream that is one error, for a dialect that answers with a stream whatever happens. */
+export function toErrorEvent(body: unknown): string {
+  return `data: ${JSON.stringify(body)}\n\n`;
+}
+
 /** Cuts chunks into lines at whatever byte they were split, and lines into frames. */
 function createFramer(envelope: Envelope) {
+  const { write } = envelope;
   const id = encoder.encode("id: ");
   const data = encoder.encode(`data: ${envelope.prefix}`);
   const end = encoder.encode(`${envelope.suffix}\n\n`);
@@ -132,7 +141,8 @@ function createFramer(envelope: Envelope) {
     const space = line.indexOf(SPACE);
     if (space < 1) throw new Error("a line of a task's event stream has no sequence number");
     if (line[0] !== NO_ID) out.push(id, line.subarray(0, space), newline);
-    out.push(data, line.subarray(space + 1), end);
+    const json = line.subarray(space + 1);
+    out.push(data, write === undefined ? json : rewrite(json, write), end);
   };
 
   return {
@@ -155,6 +165,10 @@ function createFramer(envelope: Envelope) {
       if (rest.length > 0) throw new Error("a task's event stream ended in the middle of a line");
     },
   };
+}
+
+function rewrite(json: Uint8Array, write: (core: never) => unknown): Uint8Array {
+  return encoder.encode(JSON.stringify(write(JSON.parse(decoder.decode(json)) as never)));
 }
 
 function concat(pieces: readonly Uint8Array[]): Uint8Array {

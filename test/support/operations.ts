@@ -46,6 +46,7 @@ export function createOperations(setting: Setting = {}) {
   const common: Omit<Call, "params"> = {
     caller: { owner, actor: owner, scopes: "all", adminScopes: new Set() },
     agent: agentNamed(agent),
+    version: "1.0",
     baseUrl: "https://agents.test",
     ownHosts: ["agents.test"],
     extensions: [],

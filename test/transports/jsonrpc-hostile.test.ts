@@ -91,12 +91,10 @@ describe("envelopes", () => {
     },
   );
 
-  it.each(["message/send", "tasks/resubscribe", "agent/getAuthenticatedExtendedCard"])(
-    "answers VERSION_NOT_SUPPORTED to %s of 0.3",
-    async (method) => {
-      expect(await call(method, hello)).toMatchObject({ status: 200, code: -32009 });
-    },
-  );
+  it("answers -32601 to a name of 1.0 in a call of 0.3", async () => {
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "SendMessage", params: hello });
+    expect(await post(body, { "a2a-version": "0.3" })).toMatchObject({ code: -32601 });
+  });
 
   it("answers -32601 to a name of 0.3 in a call of 1.0", async () => {
     const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "message/send", params: hello });

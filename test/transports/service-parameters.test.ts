@@ -53,14 +53,15 @@ describe.each(sends)("%s", (_, send) => {
     });
 
     it.each([
-      ["0.3", ""],
-      ["2.0", ""],
-      ["one", ""],
-      ["", "/?A2A-Version=0.3"],
-    ])("refuses the header %j with the query %j", async (version, path) => {
+      ["0.3", "", "METHOD_NOT_FOUND"],
+      ["0.3.0", "", "METHOD_NOT_FOUND"],
+      ["", "/?A2A-Version=0.3", "METHOD_NOT_FOUND"],
+      ["2.0", "", "VERSION_NOT_SUPPORTED"],
+      ["one", "", "VERSION_NOT_SUPPORTED"],
+    ])("refuses the header %j with the query %j: %s", async (version, path, reason) => {
       const app = createRecordingApp();
       const response = await app.fetch(...send(version === "" ? {} : { "a2a-version": version }, path));
-      expect(await refusalOf(response)).toMatchObject({ reason: "VERSION_NOT_SUPPORTED" });
+      expect(await refusalOf(response)).toMatchObject({ reason });
       expect(app.calls).toEqual([]);
     });
   });

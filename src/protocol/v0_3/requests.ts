@@ -66,6 +66,8 @@ export const DeletePushConfigParams = message("DeleteTaskPushNotificationConfigP
 });
 export type DeletePushConfigParams = z.infer<typeof DeletePushConfigParams>;
 
+export const NoParams = message("NoParams", {});
+
 /**
  * 0.3 says `blocking` where 1.0 says `returnImmediately`. A configuration that does not say it asks not to wait, and
  * no configuration asks to wait: so the official SDK reads it.
@@ -84,6 +86,17 @@ export function toCoreSendRequest(params: MessageSendParams): core.SendMessageRe
     ...((params.configuration ?? push) && { configuration }),
     ...(params.metadata && { metadata: params.metadata }),
   };
+}
+
+export function toCoreGetRequest({ metadata: _, ...params }: TaskQueryParams): core.GetTaskRequest {
+  return params;
+}
+
+export function toCoreDeleteConfig({
+  id,
+  pushNotificationConfigId,
+}: DeletePushConfigParams): core.DeleteTaskPushNotificationConfigRequest {
+  return { taskId: id, id: pushNotificationConfigId };
 }
 
 export function toCoreListRequest({ status, ...rest }: TaskListParams): core.ListTasksRequest {

@@ -4,6 +4,7 @@
 // outside of both, where JSON-RPC leaves room for applications; they repeat the HTTP status they come with.
 
 import type { Failure, Reason } from "../../protocol/errors.ts";
+import type { Version } from "../../protocol/version.ts";
 import { type ErrorDetail, errorDetails } from "../failure.ts";
 import type { Id } from "./envelope.ts";
 
@@ -31,6 +32,11 @@ const codes = {
   PAYLOAD_TOO_LARGE: -32600,
 } satisfies Record<Reason, number>;
 
+/** A2A 0.3 ends at -32007 (0.3 §8.2). What it cannot say by number it says as an invalid request. */
+const legacyCodes: Partial<Record<Reason, number>> = {
+  EXTENSION_SUPPORT_REQUIRED: -32600,
+};
+
 /** An error answers HTTP 200 (§9.5), except where HTTP itself has a part in it: challenges, retries, limits. */
 const statuses: Partial<Record<Reason, number>> = {
   UNAUTHENTICATED: 401,
@@ -47,9 +53,10 @@ export type ErrorResponse = {
   error: { code: number; message: string; data: ErrorDetail[] };
 };
 
-export function toErrorResponse(id: Id, failure: Failure): ErrorResponse {
+export function toErrorResponse(id: Id, failure: Failure, version: Version): ErrorResponse {
   const { reason, message } = failure;
-  return { jsonrpc: "2.0", id, error: { code: codes[reason], message, data: errorDetails(failure) } };
+  const code = (version === "1.0" ? undefined : legacyCodes[reason]) ?? codes[reason];
+  return { jsonrpc: "2.0", id, error: { code, message, data: errorDetails(failure) } };
 }
 
 export function toHttpStatus(reason: Reason): number {

@@ -7,22 +7,12 @@ import { type JsonBytes, joinJson } from "../../lib/bytes.ts";
 import { orThrow } from "../../operations/or-throw.ts";
 import { A2AError } from "../../protocol/errors.ts";
 import { parseJson } from "../../protocol/json.ts";
-import { isOperationName, operations } from "../../protocol/operations.ts";
 import { readBody } from "../body.ts";
-import {
-  agentAtPath,
-  answerHeaders,
-  baseUrl,
-  chooseAgent,
-  type Deps,
-  ownHosts,
-  readParams,
-  readServiceParameters,
-  requireCaller,
-  requireVersion,
-} from "../call.ts";
+import { agentAtPath, answerHeaders, type Deps, perform, readVersion, requireCaller } from "../call.ts";
+import { chooseDialect, current, type Method, servedVersions } from "../dialect.ts";
 import { failureHeaders, toFailure } from "../failure.ts";
-import { sseHeaders, toEventStream } from "../sse.ts";
+import { sseHeaders, toErrorEvent, toEventStream } from "../sse.ts";
+import { dialects } from "./dialects.ts";
 import { type Id, parseEnvelope } from "./envelope.ts";
 import { toErrorResponse, toHttpStatus } from "./errors.ts";
 
@@ -39,6 +29,8 @@ export async function handleJsonRpc(
 ): Promise<Response> {
   const { config, agents } = deps;
   let id: Id = null;
+  let dialect = current;
+  let method: Method | undefined;
   try {
     const atPath = agentAtPath(agents, agentName);
     const caller = await requireCaller(deps, request);
@@ -46,35 +38,26 @@ export async function handleJsonRpc(
     const json = orThrow(parseJson(await readBody(request, config), config.maxJsonDepth + 1));
     const envelope = parseEnvelope(json);
     id = envelope.id;
-    const { method, params: raw } = orThrow(envelope.request);
+    const { method: name, params } = orThrow(envelope.request);
 
-    requireVersion(request, !legacyNames.has(method));
-    if (!isOperationName(method)) throw new A2AError("METHOD_NOT_FOUND");
-    const service = readServiceParameters(request.headers, config, method);
-    const params = readParams(method, raw, config);
-    const answer = await deps.execute(method, {
-      caller,
-      agent: chooseAgent(agents, atPath, params.tenant),
-      params,
-      ...service,
-      get baseUrl() {
-        return baseUrl(config, request);
-      },
-      get ownHosts() {
-        return ownHosts(config, request);
-      },
-    });
-    const headers = answerHeaders(service.extensions);
+    const served = servedVersions(config);
+    dialect = chooseDialect(dialects, served, readVersion(request, served), name) ?? current;
+    method = dialect.methods.get(name);
+    if (method === undefined) throw new A2AError("METHOD_NOT_FOUND");
+    const reading = method.read(params, config);
+    const { answer, headers } = await perform(deps, { request, caller, atPath, dialect, reading });
     if (answer.kind === "value") {
       return toJson(joinJson(resultOf(id), [answer.json], "}"), 200, headers);
     }
+    const { version } = dialect;
     const stream = toEventStream({
       lines: answer.lines,
       release: answer.release,
       envelope: {
         prefix: resultOf(id),
         suffix: "}",
-        error: (failure) => toErrorResponse(id, failure),
+        write: reading.write,
+        error: (failure) => toErrorResponse(id, failure, version),
       },
       heartbeatMs: config.heartbeatMs,
       toFailure: (cause) => toFailure(cause, requestId),
@@ -82,15 +65,16 @@ export async function handleJsonRpc(
     return new Response(stream, { headers: { ...headers, ...sseHeaders } });
   } catch (thrown) {
     const failure = toFailure(thrown, requestId);
-    const headers = { ...answerHeaders([]), ...failureHeaders(failure) };
-    return toJson(JSON.stringify(toErrorResponse(id, failure)), toHttpStatus(failure.reason), headers);
+    const headers = { ...answerHeaders([], dialect), ...failureHeaders(failure) };
+    const body = toErrorResponse(id, failure, dialect.version);
+    const status = toHttpStatus(failure.reason);
+    // What HTTP has a part in is never hidden in a stream that was opened.
+    if (method?.failsInStream && status === 200) {
+      return new Response(toErrorEvent(body), { headers: { ...headers, ...sseHeaders } });
+    }
+    return toJson(JSON.stringify(body), status, headers);
   }
 }
-
-/** The names of 0.3, which are known, but not served: they ask for a version, not for an unknown method. */
-const legacyNames: ReadonlySet<string> = new Set(
-  Object.values(operations).map((operation) => operation.legacy),
-);
 
 /** The answer up to its result, which is written already. */
 function resultOf(id: Id): string {

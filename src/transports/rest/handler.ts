@@ -1,23 +1,15 @@
 // The HTTP+JSON binding (§11): a path and a verb are an operation, the answer is its result and nothing around.
 
+import type { Config } from "../../config.ts";
 import type { JsonBytes } from "../../lib/bytes.ts";
 import { orThrow } from "../../operations/or-throw.ts";
-import type { Failure } from "../../protocol/errors.ts";
+import { A2AError, type Failure } from "../../protocol/errors.ts";
 import { parseJson } from "../../protocol/json.ts";
 import type { OperationName } from "../../protocol/operations.ts";
+import { versionNotSupported } from "../../protocol/version.ts";
 import { readBody } from "../body.ts";
-import {
-  agentAtPath,
-  answerHeaders,
-  baseUrl,
-  chooseAgent,
-  type Deps,
-  ownHosts,
-  readParams,
-  readServiceParameters,
-  requireCaller,
-  requireVersion,
-} from "../call.ts";
+import { agentAtPath, answerHeaders, type Deps, perform, readVersion, requireCaller } from "../call.ts";
+import { current, type Dialect, servedVersions } from "../dialect.ts";
 import { failureHeaders, toFailure } from "../failure.ts";
 import { sseHeaders, toEventStream } from "../sse.ts";
 import { toErrorBody } from "./errors.ts";
@@ -34,27 +26,16 @@ export async function handleRest(
   try {
     const atPath = agentAtPath(agents, match.tenant);
     const caller = await requireCaller(deps, request);
-    // No 0.3 path is like these.
-    requireVersion(request, true);
-    const service = readServiceParameters(request.headers, config, name);
+    requireDialect(request, current, config);
     const raw =
       request.method === "POST"
         ? await readJsonBody(deps, request)
         : fromQuery(new URL(request.url).searchParams);
-    const params = readParams(name, withVariables(raw, match.variables), config);
-    const answer = await deps.execute(name, {
-      caller,
-      agent: chooseAgent(agents, atPath, params.tenant),
-      params,
-      ...service,
-      get baseUrl() {
-        return baseUrl(config, request);
-      },
-      get ownHosts() {
-        return ownHosts(config, request);
-      },
-    });
-    const headers = answerHeaders(service.extensions);
+    const method = current.methods.get(name);
+    if (method === undefined) throw new A2AError("METHOD_NOT_FOUND");
+    const reading = method.read(withVariables(raw, match.variables), config);
+    const asked = { request, caller, atPath, dialect: current, reading };
+    const { answer, headers } = await perform(deps, asked);
     if (answer.kind === "value") return toResponse(request, answer.json, 200, headers);
     const stream = toEventStream({
       lines: answer.lines,
@@ -69,10 +50,22 @@ export async function handleRest(
   }
 }
 
+/** A path is of one version: another that is asked for has none like it. */
+function requireDialect(request: Request, { version }: Dialect, config: Config): void {
+  const served = servedVersions(config);
+  const requested = readVersion(request, served) ?? version;
+  if (!served.includes(version)) throw A2AError.from(versionNotSupported(version, served));
+  if (requested === version) return;
+  throw new A2AError("METHOD_NOT_FOUND", { message: `A2A ${requested} has no such path` });
+}
+
 /** A failure in the form of this binding, which is also that of paths that are nobody's. */
 export function failed(request: Request, failure: Failure): Response {
   const body = toErrorBody(failure);
-  return toJson(request, body, body.error.code, { ...answerHeaders([]), ...failureHeaders(failure) });
+  return toJson(request, body, body.error.code, {
+    ...answerHeaders([], current),
+    ...failureHeaders(failure),
+  });
 }
 
 /** `:cancel` and `:subscribe` come without a body, which is an empty one. */
