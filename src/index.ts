@@ -63,6 +63,7 @@ function build(env: Env): App {
       ...backgroundOf(env, config.value),
       ring: ring.value,
       requireOperator,
+      forgetSessions: sessions.forget,
       endpointAt: (name) => endpointOf(env, name) as unknown as EndpointOperator,
     }),
   });

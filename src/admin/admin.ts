@@ -3,6 +3,7 @@
 
 import { log } from "../telemetry/log.ts";
 import { analyticsRoutes } from "./analytics.ts";
+import { apiKeyRoutes } from "./api-keys.ts";
 import { readJsonBody } from "./body.ts";
 import { configRoutes } from "./configs.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
@@ -11,9 +12,12 @@ import { type AdminDeps, notFound } from "./deps.ts";
 import { endpointRoutes } from "./endpoints.ts";
 import { readFields } from "./fields.ts";
 import { documentRoute } from "./openapi.ts";
+import { ownerRoutes } from "./owners.ts";
 import { retentionRoutes } from "./retention.ts";
 import { retryJobRoutes } from "./retry-jobs.ts";
+import { roleRoutes } from "./roles.ts";
 import { matchRoutes } from "./routes.ts";
+import { sessionRoutes } from "./sessions.ts";
 
 const routes = [
   ...endpointRoutes,
@@ -23,6 +27,10 @@ const routes = [
   ...retryJobRoutes,
   ...analyticsRoutes,
   ...retentionRoutes,
+  ...apiKeyRoutes,
+  ...roleRoutes,
+  ...ownerRoutes,
+  ...sessionRoutes,
 ];
 
 /** All routes, for the test that compares them with the document. */

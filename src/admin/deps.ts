@@ -9,6 +9,7 @@ import type { KeyRing } from "../keys/ring.ts";
 import type { Result } from "../lib/result.ts";
 import { A2AError, type Failure } from "../protocol/errors.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
+import type { Session } from "../store/sessions.ts";
 
 type ConfigOfTask = { task: string; config: string };
 
@@ -60,6 +61,8 @@ export type AdminDeps = WorkDeps & {
   endpointAt(name: string): EndpointOperator;
   ring: KeyRing;
   requireOperator: RequireOperator;
+  /** Has this isolate look again for sessions that were revoked. */
+  forgetSessions(fits: (session: Session) => boolean): void;
 };
 
 /** The answer of an object; one that cannot be reached now makes it UNAVAILABLE. */

@@ -54,6 +54,23 @@ export function choice<const N extends string>(description: string, names: reado
   return { schema: oneOf(names), json: { type: "string", enum: names }, description, required: false };
 }
 
+/** In a body only: an array of different names, of which `isName` says whether each is one. */
+export function names(
+  description: string,
+  { max, isName, otherwise }: { max: number; isName(name: string): boolean; otherwise: string },
+): Field<string[], false> {
+  const schema = z
+    .array(z.string().check(z.refine(isName, otherwise)), `must be an array of at most ${max} names`)
+    .check(
+      z.refine(
+        (list) => list.length <= max && new Set(list).size === list.length,
+        `must be at most ${max} different names`,
+      ),
+    );
+  const json = { type: "array", items: { type: "string" }, maxItems: max, uniqueItems: true };
+  return { schema, json, description, required: false };
+}
+
 export function required<T>(field: Field<T>): Field<T, true> {
   return { ...field, required: true };
 }
@@ -91,7 +108,11 @@ function readField(
   if (field === undefined) return "is not a field of this request";
   if (Object.hasOwn(values, name)) return "must be given once";
   const parsed = z.safeParse(field.schema, value);
-  if (!parsed.success) return parsed.error.issues[0]?.message ?? "is malformed";
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const place = issue?.path.map((step) => ` at [${String(step)}]`).join("") ?? "";
+    return `${issue?.message ?? "is malformed"}${place}`;
+  }
   values[name] = parsed.data;
   return undefined;
 }

@@ -8,6 +8,7 @@ import { encodeBase64Url } from "../lib/base64.ts";
 import { sha256 } from "../lib/bytes.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { equal, type Found, type Page, readPage, type Walk } from "./keyset.ts";
+import { noteOwner, ownerOfKeys } from "./owners.ts";
 
 /** Times in ms. */
 export type ApiKey = {
@@ -102,6 +103,8 @@ export function apiKeysWalk({ owner }: { owner?: string | undefined }): Walk {
 export async function createApiKey(db: D1Database, key: NewKey, now: number): Promise<IssuedKey> {
   const id = newId();
   const { text, hash } = await newText(id);
+  // Before the key: an owner without keys does no harm.
+  await noteOwner(db, ownerOfKeys(key.owner), now);
   const row = await db
     .prepare(
       `INSERT INTO api_keys (id, hash, owner, label, roles, scopes, created_at, created_by, expires_at)

@@ -302,7 +302,7 @@ describe("the OpenAPI document", () => {
 describe("the guide", () => {
   it("names every route, and no other", () => {
     const paths = (text: string) =>
-      [...text.matchAll(/`((?:GET|POST) \/admin\/v1\/[^`]+)`/g)].map(([, path]) => path);
+      [...text.matchAll(/`((?:GET|POST|DELETE) \/admin\/v1\/[^`]+)`/g)].map(([, path]) => path);
     const served = adminRoutes.map(({ verb, path }) => `${verb} ${path}`).toSorted();
     expect([...new Set(paths(guide))].toSorted()).toEqual(served);
   });

@@ -120,7 +120,7 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     all[name] ??= [];
     return all[name];
   };
-  const { authenticate } = createAuthentication({
+  const { authenticate, sessions } = createAuthentication({
     config: { ...config, authModes: ["api-key"] },
     db: env.DB,
   });
@@ -129,6 +129,7 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     config,
     ring: ring.value,
     requireOperator: createRequireOperator(config.adminKey, authenticate),
+    forgetSessions: sessions.forget,
     homeAt: (id) => recorded({ ...quietHome, ...home }, askedOf(askedHomes, id)),
     endpointAt: (name) => recorded({ ...quietEndpoint, ...endpoint }, askedOf(askedEndpoints, name)),
     wakeJob: async (message) => woken.push(message),
