@@ -108,6 +108,13 @@ const Vars = z.object({
   PUBLIC_URL: publicUrl,
   CORS_ORIGINS: origins,
   ALLOWED_HOSTS: hostNames,
+  CALLER_SENDS_PER_MINUTE: integer(0, 1_000_000),
+  CALLER_READS_PER_MINUTE: integer(0, 1_000_000),
+  CALLER_PUSH_CONFIGS_PER_MINUTE: integer(0, 1_000_000),
+  CALLER_BURST_SECONDS: integer(1, 600),
+  CALLER_STREAMS: integer(0, 100_000),
+  CALLER_WAITING_SENDS: integer(0, 100_000),
+  OWNER_TURNS: integer(0, 100_000),
   HOME_SHARDS: integer(1, 64),
   STREAMING: flag,
   PUSH_NOTIFICATIONS: flag,
@@ -158,6 +165,16 @@ export type Config = Readonly<{
   corsOrigins: readonly string[];
   /** Host names that an open server answers at besides its own; "*": all. */
   allowedHosts: readonly string[];
+  /** What one caller may ask of one home; 0: unlimited. */
+  callerSendsPerMinute: number;
+  callerReadsPerMinute: number;
+  callerPushConfigsPerMinute: number;
+  /** What comes in this time may come at once. */
+  callerBurstMs: number;
+  callerStreams: number;
+  callerWaitingSends: number;
+  /** Turns of quick agents that run in one home at once; 0: unlimited. */
+  ownerTurns: number;
   homeShards: number;
   streaming: boolean;
   pushNotifications: boolean;
@@ -240,6 +257,13 @@ export function loadConfig(env: object): Result<Config, string[]> {
       publicUrl: vars.PUBLIC_URL,
       corsOrigins: Object.freeze(vars.CORS_ORIGINS),
       allowedHosts: Object.freeze(vars.ALLOWED_HOSTS),
+      callerSendsPerMinute: vars.CALLER_SENDS_PER_MINUTE,
+      callerReadsPerMinute: vars.CALLER_READS_PER_MINUTE,
+      callerPushConfigsPerMinute: vars.CALLER_PUSH_CONFIGS_PER_MINUTE,
+      callerBurstMs: vars.CALLER_BURST_SECONDS * 1_000,
+      callerStreams: vars.CALLER_STREAMS,
+      callerWaitingSends: vars.CALLER_WAITING_SENDS,
+      ownerTurns: vars.OWNER_TURNS,
       homeShards: vars.HOME_SHARDS,
       streaming: vars.STREAMING,
       pushNotifications: vars.PUSH_NOTIFICATIONS,

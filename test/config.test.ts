@@ -62,6 +62,13 @@ describe("the vars of wrangler.toml", () => {
       publicUrl: "",
       corsOrigins: [],
       allowedHosts: [],
+      callerSendsPerMinute: 0,
+      callerReadsPerMinute: 0,
+      callerPushConfigsPerMinute: 0,
+      callerBurstMs: 10_000,
+      callerStreams: 0,
+      callerWaitingSends: 0,
+      ownerTurns: 0,
       homeShards: 1,
       streaming: true,
       pushNotifications: true,
@@ -110,7 +117,20 @@ describe("the vars of wrangler.toml", () => {
       jobWatchMs: 60_000,
       stepMs: 30_000,
     });
-    const { allowPrivateWebhooks, webhookRatePerMinute, webhookGlobalPerMinute, ...rest } = others;
+    const {
+      callerSendsPerMinute,
+      callerReadsPerMinute,
+      callerPushConfigsPerMinute,
+      callerStreams,
+      callerWaitingSends,
+      ownerTurns,
+      ...limited
+    } = others;
+    const limits = [callerSendsPerMinute, callerReadsPerMinute, callerPushConfigsPerMinute];
+    expect([...limits, callerStreams, callerWaitingSends, ownerTurns]).toEqual([
+      1_200, 6_000, 120, 250, 250, 500,
+    ]);
+    const { allowPrivateWebhooks, webhookRatePerMinute, webhookGlobalPerMinute, ...rest } = limited;
     expect({ allowPrivateWebhooks, webhookRatePerMinute, webhookGlobalPerMinute }).toEqual({
       allowPrivateWebhooks: false,
       webhookRatePerMinute: 100,
@@ -176,6 +196,13 @@ describe("a config", () => {
 });
 
 const numbers: [name: string, key: string, min: number, max: number, unit: number][] = [
+  ["CALLER_SENDS_PER_MINUTE", "callerSendsPerMinute", 0, 1_000_000, 1],
+  ["CALLER_READS_PER_MINUTE", "callerReadsPerMinute", 0, 1_000_000, 1],
+  ["CALLER_PUSH_CONFIGS_PER_MINUTE", "callerPushConfigsPerMinute", 0, 1_000_000, 1],
+  ["CALLER_BURST_SECONDS", "callerBurstMs", 1, 600, 1_000],
+  ["CALLER_STREAMS", "callerStreams", 0, 100_000, 1],
+  ["CALLER_WAITING_SENDS", "callerWaitingSends", 0, 100_000, 1],
+  ["OWNER_TURNS", "ownerTurns", 0, 100_000, 1],
   ["HOME_SHARDS", "homeShards", 1, 64, 1],
   ["MAX_BODY_BYTES", "maxBodyBytes", 1_024, 16_777_216, 1],
   ["MAX_JSON_DEPTH", "maxJsonDepth", 8, 256, 1],

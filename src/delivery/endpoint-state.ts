@@ -1,8 +1,8 @@
 // What an EndpointObject remembers across its own death: only what is not as it would be anyway. A healthy endpoint
 // has no row, and not even a table.
 
+import type { Bucket, Rate } from "../lib/bucket.ts";
 import type { Breaker } from "./breaker.ts";
-import type { Bucket, Rate } from "./bucket.ts";
 
 /** Of one target; absent members are in their default state. */
 export type TargetState = {

@@ -6,8 +6,8 @@
 
 import { DurableObject } from "cloudflare:workers";
 import { loadConfig } from "../config.ts";
+import { type Bucket, type Rate, take, tokensAt } from "../lib/bucket.ts";
 import { err, ok, type Result } from "../lib/result.ts";
-import { type Bucket, type Rate, take, tokensAt } from "./bucket.ts";
 import { blockOf } from "./share.ts";
 
 export const LIMITS_NAME = "global";

@@ -5,10 +5,10 @@
 // is stored when it turns claims away for longer than they wait here. Until then this object is awake, and if it
 // dies all the same, one burst too many is all that follows.
 
+import { isFull, type Rate, take, tokensAt } from "../lib/bucket.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { metricKey } from "../telemetry/metrics.ts";
 import { admit, type Breaker, CLOSED, forgo, isAtRest, record } from "./breaker.ts";
-import { isFull, type Rate, take, tokensAt } from "./bucket.ts";
 import type { TargetState } from "./endpoint-state.ts";
 import type { Claim, Settlement } from "./exchange.ts";
 

@@ -7,6 +7,7 @@ import type { ListAnswer, ListedTask, ListQuery } from "../tasks/commands.ts";
 import type { Position } from "../tasks/records.ts";
 import { callHome, shardOf } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
+import { orThrow } from "./or-throw.ts";
 import { fingerprintOf, parsePageToken, toPageToken } from "./page-token.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
@@ -36,8 +37,8 @@ export async function listTasks(
     artifacts,
   };
   const answers = await Promise.all(
-    shardsOf(contextId, deps.config.homeShards).map((shard) =>
-      callHome(deps, caller, shard, (home, by) => home.list({ ...query, by })),
+    shardsOf(contextId, deps.config.homeShards).map(async (shard) =>
+      orThrow(await callHome(deps, caller, shard, (home, by) => home.list({ ...query, by }))),
     ),
   );
   const { tasks, more } = merge(answers, pageSize);

@@ -90,7 +90,7 @@ export type Home = {
   stream(command: SendCommand): Promise<Result<Subscription, Failure>>;
   /** A Task. */
   get(query: GetQuery): Promise<Result<JsonBytes, Failure>>;
-  list(query: ListQuery): Promise<ListAnswer>;
+  list(query: ListQuery): Promise<Result<ListAnswer, Failure>>;
   /** A Task. */
   cancel(command: CancelCommand): Promise<Result<JsonBytes, Failure>>;
   subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>>;

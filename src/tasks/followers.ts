@@ -45,11 +45,12 @@ export class Followers {
 
   /**
    * A stream of what happens after row `seq`, beginning with `task`, if given. With `input` it ends when the turn that
-   * has taken that message asks for more; `taken` says whether one has already.
+   * has taken that message asks for more; `taken` says whether one has already. `closed` is called when it is over.
    */
   open(
     id: string,
     seq: number,
+    closed: () => void,
     opening: { task?: Task; input?: number; taken?: boolean } = {},
   ): Subscription {
     this.#count += 1;
@@ -71,6 +72,7 @@ export class Followers {
       news: () => signals.next(id),
       closed: () => {
         this.#count -= 1;
+        closed();
       },
     };
     return openSubscription(source, seq, task ? toLine(seq, JSON.stringify({ task })) : "");

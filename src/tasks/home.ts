@@ -24,8 +24,11 @@ import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
 import { reportHome } from "../store/homes.ts";
+import { metricKey } from "../telemetry/metrics.ts";
+import { createTally } from "../telemetry/tally.ts";
 import { Clock } from "./clock.ts";
 import type {
+  By,
   CancelCommand,
   GetQuery,
   Home,
@@ -44,6 +47,7 @@ import { Followers } from "./followers.ts";
 import { type Begun, Inbox } from "./inbox.ts";
 import { Jobs } from "./jobs.ts";
 import { toTask } from "./journal.ts";
+import { type CallKind, Limits } from "./limits.ts";
 import type { TaskRecord } from "./machine.ts";
 import type { ConfigQuery, DeadQuery } from "./push-operations.ts";
 import { Store } from "./store.ts";
@@ -61,6 +65,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   readonly #clock: Clock;
   readonly #followers: Followers;
   readonly #delivery: Delivery;
+  readonly #limits: Limits;
   #recovered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -74,6 +79,12 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     const home = ctx.id.toString();
     const store = new Store(ctx.storage, ctx.id.name ?? "");
     const waitUntil = (promise: Promise<unknown>) => ctx.waitUntil(promise);
+    const metrics = () => env.METRICS.get(env.METRICS.idFromName("all"));
+    const tally = createTally({
+      count: (delta) => metrics().add(delta),
+      waitUntil,
+      sleep: (ms) => scheduler.wait(ms),
+    });
     const delivery = createDelivery({
       store,
       home,
@@ -82,7 +93,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
       endpoint: (name) => env.ENDPOINTS.get(env.ENDPOINTS.idFromName(name)),
       doorbells: env.DELIVERIES,
       deadLetters: env.DEAD_LETTERS,
-      metrics: () => env.METRICS.get(env.METRICS.idFromName("all")),
+      metrics,
       now: Date.now,
       waitUntil,
     });
@@ -98,6 +109,11 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     this.#store = store;
     this.#delivery = delivery;
     this.#followers = new Followers(store);
+    this.#limits = new Limits({
+      config,
+      now: Date.now,
+      refused: (limit) => tally.add(metricKey("a2a_refused_total", { limit })),
+    });
     this.#turns = new Turns({ ...shared, agent: agents.value.get, turnTimeoutMs, stepMs });
     this.#jobs = new Jobs({ ...shared, workflow: env.JOBS as Workflow<JobParams>, home, watchMs });
     this.#inbox = new Inbox({
@@ -121,6 +137,13 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   // Calls of the Worker.
 
   async send(command: SendCommand): Promise<Result<JsonBytes, Failure>> {
+    const refused = this.#refusalOf("sends", command);
+    if (refused) return err(refused);
+    if (command.returnImmediately) return this.#send(command);
+    return this.#limits.wait(command.by, () => this.#send(command));
+  }
+
+  async #send(command: SendCommand): Promise<Result<JsonBytes, Failure>> {
     const begun = await this.#begin("send", command);
     if (!begun.ok) return begun;
     if (begun.value.kind === "message") return ok(toJsonBytes({ message: begun.value.message }));
@@ -137,9 +160,16 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   }
 
   async stream(command: SendCommand): Promise<Result<Subscription, Failure>> {
+    const refused = this.#refusalOf("sends", command);
+    if (refused) return err(refused);
+    return this.#limits.stream(command.by, (closed) => this.#stream(command, closed));
+  }
+
+  async #stream(command: SendCommand, closed: () => void): Promise<Result<Subscription, Failure>> {
     const begun = await this.#begin("stream", command);
     if (!begun.ok) return begun;
     if (begun.value.kind === "message") {
+      closed();
       return ok(openLine(toLine("-", JSON.stringify({ message: begun.value.message }))));
     }
     const { id, input, first } = begun.value;
@@ -150,23 +180,27 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
       task: this.#view(record, command.historyLength),
       taken: record.answered >= input,
     };
-    return ok(this.#followers.open(id, seq, { task, input, taken }));
+    return ok(this.#followers.open(id, seq, closed, { task, input, taken }));
   }
 
   async get(query: GetQuery): Promise<Result<JsonBytes, Failure>> {
+    const refused = this.#refusalOf("reads", query);
+    if (refused) return err(refused);
     this.#enter();
     const record = this.#find(query);
     return record ? ok(toJsonBytes(this.#view(record, query.historyLength))) : err(notFound(query.id));
   }
 
-  async list(query: ListQuery): Promise<ListAnswer> {
+  async list(query: ListQuery): Promise<Result<ListAnswer, Failure>> {
+    const refused = this.#refusalOf("reads", query);
+    if (refused) return err(refused);
     this.#enter();
     const { exists, records, journal } = this.#store;
-    if (!exists) return { tasks: [], total: 0, more: false };
+    if (!exists) return ok({ tasks: [], total: 0, more: false });
     const view = { historyLength: query.historyLength, artifacts: query.artifacts };
     const found = records.list(query, query.after, query.limit + 1);
     const page = withinPage(found.slice(0, query.limit));
-    return {
+    return ok({
       tasks: page.map((record) => ({
         id: record.id,
         statusAt: record.statusAt,
@@ -174,10 +208,12 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
       })),
       total: records.total(query),
       more: page.length < found.length,
-    };
+    });
   }
 
   async cancel(query: CancelCommand): Promise<Result<JsonBytes, Failure>> {
+    const refused = this.#refusalOf("reads", query);
+    if (refused) return err(refused);
     await this.#store.commits.turn();
     this.#enter();
     const record = this.#find(query);
@@ -195,41 +231,59 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   }
 
   async subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>> {
+    const refused = this.#refusalOf("reads", query);
+    if (refused) return err(refused);
+    return this.#limits.stream(query.by, async (closed) => this.#subscribe(query, closed));
+  }
+
+  #subscribe(query: SubscribeQuery, closed: () => void): Result<Subscription, Failure> {
     this.#enter();
     const record = this.#find(query);
     if (!record) return err(notFound(query.id));
     const { lastEventId } = query;
     if (lastEventId !== undefined) {
-      if (lastEventId <= record.seq) return ok(this.#followers.open(record.id, lastEventId));
+      if (lastEventId <= record.seq) return ok(this.#followers.open(record.id, lastEventId, closed));
       const description = "is newer than every event of this task";
       return err(failure("INVALID_PARAMS", { violations: [{ field: "Last-Event-ID", description }] }));
     }
     if (isTerminal(record.state)) return err(ended("UNSUPPORTED_OPERATION", record));
-    return ok(this.#followers.open(record.id, record.seq, { task: this.#view(record) }));
+    return ok(this.#followers.open(record.id, record.seq, closed, { task: this.#view(record) }));
   }
 
   // Push notification configs.
 
-  async setPushConfig({ agent, taskId, config }: PushCommand): Promise<Result<PushConfigAnswer, Failure>> {
+  async setPushConfig(command: PushCommand): Promise<Result<PushConfigAnswer, Failure>> {
+    const refused = this.#refusalOf("push_configs", command);
+    if (refused) return err(refused);
+    const { agent, taskId, config } = command;
     await this.#store.commits.turn();
     this.#enter();
     const record = this.#find({ agent, id: taskId });
     return record ? this.#delivery.commands.set(record, config) : err(notFound(taskId));
   }
 
-  async getPushConfig({ agent, taskId, id }: PushQuery): Promise<Result<PushConfigView, Failure>> {
+  async getPushConfig(command: PushQuery): Promise<Result<PushConfigView, Failure>> {
+    const refused = this.#refusalOf("reads", command);
+    if (refused) return err(refused);
+    const { agent, taskId, id } = command;
     this.#enter();
     const record = this.#find({ agent, id: taskId });
     return record ? this.#delivery.commands.get(taskId, id) : err(notFound(taskId));
   }
 
-  async listPushConfigs({ agent, taskId }: PushList): Promise<Result<PushConfigView[], Failure>> {
+  async listPushConfigs(command: PushList): Promise<Result<PushConfigView[], Failure>> {
+    const refused = this.#refusalOf("reads", command);
+    if (refused) return err(refused);
+    const { agent, taskId } = command;
     this.#enter();
     const record = this.#find({ agent, id: taskId });
     return record ? ok(this.#delivery.commands.list(taskId)) : err(notFound(taskId));
   }
 
-  async deletePushConfig({ agent, taskId, id }: PushQuery): Promise<Result<void, Failure>> {
+  async deletePushConfig(command: PushQuery): Promise<Result<void, Failure>> {
+    const refused = this.#refusalOf("push_configs", command);
+    if (refused) return err(refused);
+    const { agent, taskId, id } = command;
     await this.#store.commits.turn();
     this.#enter();
     const record = this.#find({ agent, id: taskId });
@@ -335,7 +389,15 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     if (this.#store.exists) this.#turns.recover();
   }
 
+  /** Counts a call of a caller; why it is refused, if it is. A call that is repeated has been counted. */
+  #refusalOf(kind: CallKind, call: { by: By; repeated?: boolean }): Failure | undefined {
+    return call.repeated ? undefined : this.#limits.call(kind, call.by);
+  }
+
   async #begin(operation: "send" | "stream", command: SendCommand): Promise<Result<Begun, Failure>> {
+    const isRunning = command.repeated || this.#turns.get(command.message.taskId ?? "") !== undefined;
+    const refused = isRunning ? undefined : this.#limits.turn(this.#turns.count);
+    if (refused) return err(refused);
     await this.#store.commits.turn();
     this.#enter();
     return this.#inbox.begin(operation, command);

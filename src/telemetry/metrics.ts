@@ -148,6 +148,13 @@ export const metrics = {
     help: "Doorbells that the queue's consumer could not ring; homes ring again by themselves.",
     labels: {},
   },
+  a2a_refused_total: {
+    type: "counter",
+    help: "Calls refused for the sake of others, by the limit they met.",
+    labels: {
+      limit: ["sends", "reads", "push_configs", "streams", "waiting_sends", "turns"],
+    },
+  },
   a2a_metrics_sources: {
     type: "gauge",
     combine: "made",

@@ -44,7 +44,16 @@ describe("the list of metrics", () => {
 
   it("has no label that could hold a URL, an owner, an agent, a task or a config", () => {
     const labels = new Set(names.flatMap((name) => Object.keys(metricOf(name).labels)));
-    expect([...labels].toSorted()).toEqual(["by", "code", "outcome", "reason", "state", "to", "version"]);
+    expect([...labels].toSorted()).toEqual([
+      "by",
+      "code",
+      "limit",
+      "outcome",
+      "reason",
+      "state",
+      "to",
+      "version",
+    ]);
   });
 
   it("stays far from the most series a metric may have", () => {

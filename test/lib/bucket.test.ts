@@ -1,7 +1,7 @@
 // The token bucket: exact to the millisecond.
 
 import { describe, expect, it } from "vitest";
-import { type Bucket, isFull, type Rate, take, tokensAt } from "../../src/delivery/bucket.ts";
+import { type Bucket, isFull, type Rate, take, tokensAt } from "../../src/lib/bucket.ts";
 import { createRandom } from "../tasks/random.ts";
 
 const rate: Rate = { perMinute: 100, burst: 10 };

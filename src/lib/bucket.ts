@@ -1,9 +1,9 @@
-// A token bucket, as data: so many deliveries a minute, so many of them at once.
+// A token bucket, as data: so much a minute, so much of it at once.
 //
 // It counts in 60,000ths of a token, of which `perMinute` come with each millisecond. So all numbers are whole and
 // the times exact: a caller that comes back at `retryAt` is served. An absent bucket is a full one.
 
-import { err, ok, type Result } from "../lib/result.ts";
+import { err, ok, type Result } from "./result.ts";
 
 /** `at`: the time (ms) to which `credit` has been counted. */
 export type Bucket = { credit: number; at: number };
