@@ -41,10 +41,15 @@ function refuseParams(params: unknown, limits: Limits): FieldViolation | undefin
   if (isDeeperThan(params, limits.maxDepth)) {
     return { field: "params", description: `must not be nested deeper than ${limits.maxDepth} levels` };
   }
-  // Only a message that is sent carries parts in.
-  const parts = isObject(params.message) ? params.message.parts : undefined;
-  if (Array.isArray(parts) && parts.length > limits.maxParts) {
-    return { field: "message.parts", description: `must hold at most ${limits.maxParts} parts` };
+  // Only a message that is sent carries parts in. In the proto of 0.3 it is also called a request, its parts content.
+  for (const name of ["message", "request"]) {
+    const message = params[name];
+    for (const list of ["parts", "content"]) {
+      const parts = isObject(message) ? message[list] : undefined;
+      if (Array.isArray(parts) && parts.length > limits.maxParts) {
+        return { field: `${name}.${list}`, description: `must hold at most ${limits.maxParts} parts` };
+      }
+    }
   }
   return undefined;
 }

@@ -1,11 +1,29 @@
 // What both bindings of A2A 0.3 say otherwise than the core, beyond the form of entities.
 
+import type { Config } from "../config.ts";
 import { A2AError, type Failure, failure } from "../protocol/errors.ts";
+import type { OperationName } from "../protocol/operations.ts";
 import type * as core from "../protocol/requests.ts";
+import type { Schema } from "../protocol/schema.ts";
 import { DEFAULT_CONFIG_ID } from "../protocol/v0_3/push-config.ts";
+import { readParams } from "./call.ts";
+import type { CoreParams, Method, Reading } from "./dialect.ts";
 
 /** What the core answers to a list of configs: each of them names its task. */
 export type ConfigList = { configs?: core.CreateTaskPushNotificationConfigRequest[] };
+
+export type Outcome = Pick<Reading, "write" | "explain">;
+
+/** A method that is one operation of the core, whatever its params say. */
+export function method<L>(
+  operation: OperationName,
+  schema: Schema<L>,
+  toCore: (params: L) => CoreParams,
+  outcome: Outcome = {},
+): Method {
+  const read = (raw: unknown, config: Config) => toCore(readParams(schema, raw, config));
+  return { read: (raw, config) => ({ operation, params: read(raw, config), ...outcome }) };
+}
 
 /** Refusals of the core with its fields by their names in 0.3. */
 export function renameFields(rename: (field: string) => string): (refusal: Failure) => Failure {

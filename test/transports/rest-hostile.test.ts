@@ -175,7 +175,7 @@ describe("paths and verbs", () => {
   it.each([
     "/nobody/message:send",
     "/__proto__/message:send",
-    "/v1/message:send",
+    "/v2/message:send",
     "/message:nothing",
     "/a/b/c",
   ])("answers 404 at %s", async (path) => {

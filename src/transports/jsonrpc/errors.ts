@@ -47,16 +47,17 @@ const statuses: Partial<Record<Reason, number>> = {
   RATE_LIMIT_EXCEEDED: 429,
 };
 
-export type ErrorResponse = {
-  jsonrpc: "2.0";
-  id: Id;
-  error: { code: number; message: string; data: ErrorDetail[] };
-};
+export type ErrorObject = { code: number; message: string; data: ErrorDetail[] };
+export type ErrorResponse = { jsonrpc: "2.0"; id: Id; error: ErrorObject };
 
 export function toErrorResponse(id: Id, failure: Failure, version: Version): ErrorResponse {
+  return { jsonrpc: "2.0", id, error: toErrorObject(failure, version) };
+}
+
+export function toErrorObject(failure: Failure, version: Version): ErrorObject {
   const { reason, message } = failure;
   const code = (version === "1.0" ? undefined : legacyCodes[reason]) ?? codes[reason];
-  return { jsonrpc: "2.0", id, error: { code, message, data: errorDetails(failure) } };
+  return { code, message, data: errorDetails(failure) };
 }
 
 export function toHttpStatus(reason: Reason): number {

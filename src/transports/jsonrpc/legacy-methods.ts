@@ -1,7 +1,6 @@
 // The methods of A2A 0.3 in JSON-RPC (0.3 §7): what each asks of the core, and how its answer is written.
 
 import { type OperationName, operations } from "../../protocol/operations.ts";
-import type { Schema } from "../../protocol/schema.ts";
 import { toLegacyAgentCard } from "../../protocol/v0_3/agent-card.ts";
 import { toLegacyEvent } from "../../protocol/v0_3/events.ts";
 import {
@@ -12,25 +11,15 @@ import {
 import * as requests from "../../protocol/v0_3/requests.ts";
 import { toLegacyTask } from "../../protocol/v0_3/task.ts";
 import { readParams } from "../call.ts";
-import type { Dialect, Method, Reading } from "../dialect.ts";
-import { asMissingCard, type ConfigList, defaultConfigOf, renameFields } from "../legacy.ts";
-
-type Outcome = Pick<Reading, "write" | "explain">;
-
-/** The method that is an operation, by its name in 0.3. */
-function method<L>(
-  operation: OperationName,
-  schema: Schema<L>,
-  toCore: (params: L) => Reading["params"],
-  outcome: Outcome,
-): [string, Method] {
-  const read: Method["read"] = (raw, config) => ({
-    operation,
-    params: toCore(readParams(schema, raw, config)),
-    ...outcome,
-  });
-  return [operations[operation].legacy, { read }];
-}
+import type { Dialect, Method } from "../dialect.ts";
+import {
+  asMissingCard,
+  type ConfigList,
+  defaultConfigOf,
+  method,
+  type Outcome,
+  renameFields,
+} from "../legacy.ts";
 
 const send: Outcome = {
   write: toLegacyEvent,
@@ -61,36 +50,52 @@ const getConfig: Method = {
   },
 };
 
-const idOnly = ({ id }: requests.TaskIdParams) => ({ id });
+const methods: Record<OperationName, Method> = {
+  SendMessage: method("SendMessage", requests.MessageSendParams, requests.toCoreSendRequest, send),
+  SendStreamingMessage: method(
+    "SendStreamingMessage",
+    requests.MessageSendParams,
+    requests.toCoreSendRequest,
+    send,
+  ),
+  GetTask: method("GetTask", requests.TaskQueryParams, requests.toCoreGetRequest, { write: toLegacyTask }),
+  ListTasks: method("ListTasks", requests.TaskListParams, requests.toCoreListRequest, {
+    write: requests.toLegacyList,
+  }),
+  CancelTask: method("CancelTask", requests.TaskIdParams, (params) => params, { write: toLegacyTask }),
+  SubscribeToTask: {
+    ...method("SubscribeToTask", requests.TaskIdParams, ({ id }) => ({ id }), { write: toLegacyEvent }),
+    failsInStream: true,
+  },
+  CreateTaskPushNotificationConfig: method(
+    "CreateTaskPushNotificationConfig",
+    LegacyTaskPushConfig,
+    toCoreTaskPushConfig,
+    setConfig,
+  ),
+  GetTaskPushNotificationConfig: getConfig,
+  ListTaskPushNotificationConfigs: method(
+    "ListTaskPushNotificationConfigs",
+    requests.TaskIdParams,
+    ({ id }) => ({ taskId: id }),
+    { write: ({ configs = [] }: ConfigList) => configs.map(toLegacyTaskPushConfig) },
+  ),
+  DeleteTaskPushNotificationConfig: method(
+    "DeleteTaskPushNotificationConfig",
+    requests.DeletePushConfigParams,
+    requests.toCoreDeleteConfig,
+    { write: () => null },
+  ),
+  GetExtendedAgentCard: method("GetExtendedAgentCard", requests.NoParams, () => ({}), {
+    write: toLegacyAgentCard,
+    explain: asMissingCard,
+  }),
+};
 
 export const legacy: Dialect = {
   version: "0.3",
   extensionsHeader: "x-a2a-extensions",
-  methods: new Map([
-    method("SendMessage", requests.MessageSendParams, requests.toCoreSendRequest, send),
-    method("SendStreamingMessage", requests.MessageSendParams, requests.toCoreSendRequest, send),
-    method("GetTask", requests.TaskQueryParams, requests.toCoreGetRequest, { write: toLegacyTask }),
-    method("ListTasks", requests.TaskListParams, requests.toCoreListRequest, {
-      write: requests.toLegacyList,
-    }),
-    method("CancelTask", requests.TaskIdParams, (params) => params, { write: toLegacyTask }),
-    inStream(method("SubscribeToTask", requests.TaskIdParams, idOnly, { write: toLegacyEvent })),
-    method("CreateTaskPushNotificationConfig", LegacyTaskPushConfig, toCoreTaskPushConfig, setConfig),
-    [operations.GetTaskPushNotificationConfig.legacy, getConfig],
-    method("ListTaskPushNotificationConfigs", requests.TaskIdParams, ({ id }) => ({ taskId: id }), {
-      write: ({ configs = [] }: ConfigList) => configs.map(toLegacyTaskPushConfig),
-    }),
-    method("DeleteTaskPushNotificationConfig", requests.DeletePushConfigParams, requests.toCoreDeleteConfig, {
-      write: () => null,
-    }),
-    method("GetExtendedAgentCard", requests.NoParams, () => ({}), {
-      write: toLegacyAgentCard,
-      explain: asMissingCard,
-    }),
-  ]),
+  methods: new Map(
+    Object.entries(methods).map(([name, method]) => [operations[name as OperationName].legacy, method]),
+  ),
 };
-
-/** 0.3 answers the errors of this method as an event. */
-function inStream([name, method]: [string, Method]): [string, Method] {
-  return [name, { ...method, failsInStream: true }];
-}

@@ -32,6 +32,10 @@ export type ErrorBody = {
   error: { code: number; status: string; message: string; details: ErrorDetail[] };
 };
 
+export function toStatus({ reason }: Failure): number {
+  return statuses[reason].code;
+}
+
 export function toErrorBody(failure: Failure): ErrorBody {
   const { code, status } = statuses[failure.reason];
   return { error: { code, status, message: failure.message, details: errorDetails(failure) } };

@@ -9,10 +9,11 @@ import type { OperationName } from "../../protocol/operations.ts";
 import { versionNotSupported } from "../../protocol/version.ts";
 import { readBody } from "../body.ts";
 import { agentAtPath, answerHeaders, type Deps, perform, readVersion, requireCaller } from "../call.ts";
-import { current, type Dialect, servedVersions } from "../dialect.ts";
+import { type Dialect, servedVersions } from "../dialect.ts";
 import { failureHeaders, toFailure } from "../failure.ts";
 import { sseHeaders, toEventStream } from "../sse.ts";
-import { toErrorBody } from "./errors.ts";
+import { currentRest, type RestDialect, restDialect } from "./dialects.ts";
+import { toStatus } from "./errors.ts";
 import { fromBody, fromQuery, withVariables } from "./params.ts";
 import type { Match } from "./routes.ts";
 
@@ -23,30 +24,30 @@ export async function handleRest(
   { request, match, name, requestId }: RestRequest,
 ): Promise<Response> {
   const { config, agents } = deps;
+  const dialect = restDialect(match.version);
   try {
     const atPath = agentAtPath(agents, match.tenant);
     const caller = await requireCaller(deps, request);
-    requireDialect(request, current, config);
+    requireDialect(request, dialect, config);
     const raw =
       request.method === "POST"
-        ? await readJsonBody(deps, request)
+        ? await readJsonBody(deps, request, dialect)
         : fromQuery(new URL(request.url).searchParams);
-    const method = current.methods.get(name);
+    const method = dialect.methods.get(name);
     if (method === undefined) throw new A2AError("METHOD_NOT_FOUND");
     const reading = method.read(withVariables(raw, match.variables), config);
-    const asked = { request, caller, atPath, dialect: current, reading };
-    const { answer, headers } = await perform(deps, asked);
-    if (answer.kind === "value") return toResponse(request, answer.json, 200, headers);
+    const { answer, headers } = await perform(deps, { request, caller, atPath, dialect, reading });
+    if (answer.kind === "value") return toResponse(request, answer.json, 200, headers, dialect);
     const stream = toEventStream({
       lines: answer.lines,
       release: answer.release,
-      envelope: { prefix: "", suffix: "", error: toErrorBody },
+      envelope: { prefix: "", suffix: "", write: reading.write, error: dialect.toErrorBody },
       heartbeatMs: config.heartbeatMs,
       toFailure: (cause) => toFailure(cause, requestId),
     });
     return new Response(stream, { headers: { ...headers, ...sseHeaders } });
   } catch (thrown) {
-    return failed(request, toFailure(thrown, requestId));
+    return failed(request, toFailure(thrown, requestId), dialect);
   }
 }
 
@@ -60,18 +61,22 @@ function requireDialect(request: Request, { version }: Dialect, config: Config):
 }
 
 /** A failure in the form of this binding, which is also that of paths that are nobody's. */
-export function failed(request: Request, failure: Failure): Response {
-  const body = toErrorBody(failure);
-  return toJson(request, body, body.error.code, {
-    ...answerHeaders([], current),
-    ...failureHeaders(failure),
-  });
+export function failed(request: Request, failure: Failure, dialect: RestDialect = currentRest): Response {
+  const headers = { ...answerHeaders([], dialect), ...failureHeaders(failure) };
+  const body = JSON.stringify(dialect.toErrorBody(failure));
+  return toResponse(request, body, toStatus(failure), headers, dialect);
 }
 
-/** `:cancel` and `:subscribe` come without a body, which is an empty one. */
-async function readJsonBody({ config }: Deps, request: Request): Promise<Record<string, unknown>> {
+/** `:cancel` and `:subscribe` come without a body, which is an empty one. So is `null` to clients of 0.3. */
+async function readJsonBody(
+  { config }: Deps,
+  request: Request,
+  { version }: Dialect,
+): Promise<Record<string, unknown>> {
   const text = await readBody(request, config);
-  return text === "" ? {} : fromBody(orThrow(parseJson(text, config.maxJsonDepth)));
+  if (text === "") return {};
+  const json = orThrow(parseJson(text, config.maxJsonDepth));
+  return json === null && version === "0.3" ? {} : fromBody(json);
 }
 
 export function toJson(
@@ -80,7 +85,7 @@ export function toJson(
   status: number,
   headers: Record<string, string>,
 ): Response {
-  return toResponse(request, JSON.stringify(body), status, headers);
+  return toResponse(request, JSON.stringify(body), status, headers, currentRest);
 }
 
 function toResponse(
@@ -88,18 +93,8 @@ function toResponse(
   body: string | JsonBytes,
   status: number,
   headers: Record<string, string>,
+  dialect: RestDialect,
 ): Response {
-  return new Response(body, {
-    status,
-    headers: { ...headers, "content-type": mediaTypeFor(request.headers.get("accept")) },
-  });
-}
-
-const A2A_JSON = "application/a2a+json";
-
-/** application/a2a+json (§11.1), unless the client names application/json and not it. */
-function mediaTypeFor(accept: string | null): string {
-  if (accept === null) return A2A_JSON;
-  const types = accept.toLowerCase();
-  return types.includes("application/json") && !types.includes(A2A_JSON) ? "application/json" : A2A_JSON;
+  const type = dialect.mediaType(request.headers.get("accept"));
+  return new Response(body, { status, headers: { ...headers, "content-type": type } });
 }

@@ -3,23 +3,39 @@
 // a variable's percent-encoding is checked, not guessed at.
 
 import { type OperationName, operations } from "../../protocol/operations.ts";
+import type { Version } from "../../protocol/version.ts";
 
 type Segment = { literal: string } | { variable: string; suffix: string };
 
-type Route = { name: OperationName; verb: string; segments: readonly Segment[] };
+type Route = { version: Version; name: OperationName; verb: string; segments: readonly Segment[] };
 
 export type Match = {
   /** The agent's path segment, undefined at the root. */
   tenant: string | undefined;
+  /** The version that has this path. */
+  version: Version;
   /** The operation of each verb that the path has. */
   verbs: ReadonlyMap<string, OperationName>;
   /** The fields of the params that stand in the path. */
   variables: Readonly<Record<string, string>>;
 };
 
-const routes: readonly Route[] = Object.entries(operations).flatMap(([name, { rest }]) =>
-  rest.map(({ verb, path }) => ({ name: name as OperationName, verb, segments: split(path).map(toSegment) })),
-);
+/** What 0.3 calls otherwise than by the name of 1.0. */
+const legacyPaths: Partial<Record<OperationName, string>> = { GetExtendedAgentCard: "/card" };
+
+/** 0.3 has the paths of 1.0 below /v1, which is no agent's name. */
+const routes: readonly Route[] = Object.entries(operations).flatMap(([key, { rest }]) => {
+  const name = key as OperationName;
+  return rest.flatMap(({ verb, path }) => [
+    { version: "1.0" as const, name, verb, segments: split(path).map(toSegment) },
+    {
+      version: "0.3" as const,
+      name,
+      verb,
+      segments: split(`/v1${legacyPaths[name] ?? path}`).map(toSegment),
+    },
+  ]);
+});
 
 /** The table's `{id}:cancel` is a variable with a suffix. */
 function toSegment(text: string): Segment {
@@ -44,6 +60,7 @@ export function matchPath(path: string): Match | "malformed" | undefined {
   try {
     return {
       tenant: found === atRoot ? undefined : decodeURIComponent(segments[0] ?? ""),
+      version: first.version,
       verbs: new Map(found.map(({ verb, name }) => [verb, name])),
       variables: variablesOf(first, found === atRoot ? segments : segments.slice(1)),
     };

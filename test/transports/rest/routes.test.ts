@@ -25,8 +25,16 @@ const paths: [string, Record<string, string>, Record<string, string>][] = [
 
 describe("matchPath (§11.3)", () => {
   it.each(paths)("finds %s at the root and under an agent", (path, verbs, variables) => {
-    expect(match(path)).toEqual({ tenant: undefined, verbs, variables });
-    expect(match(`/echo${path}`)).toEqual({ tenant: "echo", verbs, variables });
+    const version = "1.0";
+    expect(match(path)).toEqual({ tenant: undefined, version, verbs, variables });
+    expect(match(`/echo${path}`)).toEqual({ tenant: "echo", version, verbs, variables });
+  });
+
+  it.each(paths)("finds that of 0.3 for %s below /v1", (path, verbs, variables) => {
+    const legacyPath = `/v1${path === "/extendedAgentCard" ? "/card" : path}`;
+    const version = "0.3";
+    expect(match(legacyPath)).toEqual({ tenant: undefined, version, verbs, variables });
+    expect(match(`/echo${legacyPath}`)).toEqual({ tenant: "echo", version, verbs, variables });
   });
 
   it("decodes variables, also a colon or slash that was encoded", () => {
