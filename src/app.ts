@@ -8,7 +8,6 @@ import type { Admin } from "./admin/admin.ts";
 import type { Agent } from "./agents/agent.ts";
 import type { RequireOperator } from "./auth/operator.ts";
 import type { Sessions } from "./auth/sessions.ts";
-import { createRate } from "./lib/rate.ts";
 import { A2AError } from "./protocol/errors.ts";
 import { operations } from "./protocol/operations.ts";
 import { EXPOSITION_TYPE } from "./telemetry/exposition.ts";
@@ -59,7 +58,7 @@ export function createApp(deps: AppDeps): Hono<Settings> {
     await deps.requireOperator(c.req.raw, "admin:read");
     return c.body(await deps.metrics(), 200, { "content-type": EXPOSITION_TYPE, ...noStore });
   };
-  const sessionPaths = createSessionPaths({ ...deps, addressRate: addressRate(deps) });
+  const sessionPaths = createSessionPaths(deps);
   const sessions: Handler = async (c) => {
     const answer = await sessionPaths(c.req.raw);
     return answer instanceof Response ? answer : otherVerb(c, answer.verbs);
@@ -139,11 +138,6 @@ export function createRefusingApp(problems: readonly string[]): Hono<Settings> {
     return failed(c.req.raw, new A2AError("INTERNAL").failure);
   });
   return app;
-}
-
-/** Behind one address may be a company, so it may make more sessions than a credential; but not guess without end. */
-function addressRate({ config, now }: AppDeps) {
-  return createRate({ perMinute: config.sessionRatePerMinute * 4, maxKeys: 10_000, now });
 }
 
 const noStore = { "cache-control": "no-store" };

@@ -38,11 +38,16 @@ export function sessionActor(maker: string, id: string): string {
   return `${maker}/${id}`;
 }
 
+/** The actor of the credential behind an actor: limits that each session had for itself would be no limits. */
+export function credentialOf(actor: string): string {
+  // All parts of an actor are percent-encoded, so none holds a slash.
+  const [credential = ""] = actor.split("/", 1);
+  return credential;
+}
+
 /** Who made the caller's sessions: its credential, also when the caller is one of them. */
 export function makerOf({ owner, actor }: Caller): { owner: string; actor: string } {
-  // All parts of an actor are percent-encoded, so none holds a slash.
-  const [maker = ""] = actor.split("/", 1);
-  return { owner, actor: maker };
+  return { owner, actor: credentialOf(actor) };
 }
 
 /** Owners and actors are kind, issuer and subject, so that those of different kinds that are named alike never meet. */

@@ -1,8 +1,9 @@
 // What one caller may ask of a home, and how much may go on in it at once: counted in memory, so an admitted call
 // costs no row. A home that starts anew has forgotten it, which gives each caller one burst.
 //
-// An owner's callers share a home. One that floods it is refused before its calls wait with those of the others.
+// A caller is a credential, also when it comes by one of its sessions. An owner's callers share a home. One that floods it is refused before its calls wait with those of the others.
 
+import { credentialOf } from "../auth/caller.ts";
 import type { Config } from "../config.ts";
 import type { Rate } from "../lib/bucket.ts";
 import { Buckets } from "../lib/buckets.ts";
@@ -62,7 +63,7 @@ export class Limits {
   call(kind: CallKind, { actor }: By): Failure | undefined {
     const { now } = this.#options;
     const at = now();
-    const retryAt = this.#buckets[kind]?.take(actor, at);
+    const retryAt = this.#buckets[kind]?.take(credentialOf(actor), at);
     if (retryAt === undefined) return undefined;
     return this.#refuse(kind, Math.ceil((retryAt - at) / 1_000));
   }
@@ -79,10 +80,11 @@ export class Limits {
     { actor }: By,
     open: (closed: () => void) => Promise<Result<T, Failure>>,
   ): Promise<Result<T, Failure>> {
-    if (isCrowded(this.#streams, actor, this.#options.config.callerStreams)) {
+    const caller = credentialOf(actor);
+    if (isCrowded(this.#streams, caller, this.#options.config.callerStreams)) {
       return err(this.#refuse("streams", CROWDED_RETRY_SECONDS));
     }
-    const closed = enter(this.#streams, actor);
+    const closed = enter(this.#streams, caller);
     try {
       const opened = await open(closed);
       if (!opened.ok) closed();
@@ -95,10 +97,11 @@ export class Limits {
 
   /** Waits for a task as one of the caller's sends that do. */
   async wait<T>({ actor }: By, send: () => Promise<Result<T, Failure>>): Promise<Result<T, Failure>> {
-    if (isCrowded(this.#waiting, actor, this.#options.config.callerWaitingSends)) {
+    const caller = credentialOf(actor);
+    if (isCrowded(this.#waiting, caller, this.#options.config.callerWaitingSends)) {
       return err(this.#refuse("waiting_sends", CROWDED_RETRY_SECONDS));
     }
-    const left = enter(this.#waiting, actor);
+    const left = enter(this.#waiting, caller);
     try {
       return await send();
     } finally {

@@ -6,7 +6,7 @@
 import type { Authenticate } from "../auth/authenticate.ts";
 import type { OwnSession, Sessions } from "../auth/sessions.ts";
 import type { Config } from "../config.ts";
-import type { Rate } from "../lib/rate.ts";
+import { Buckets } from "../lib/buckets.ts";
 import { orThrow } from "../operations/or-throw.ts";
 import { A2AError } from "../protocol/errors.ts";
 import { parseJson } from "../protocol/json.ts";
@@ -17,8 +17,7 @@ export type SessionPathsDeps = {
   config: Config;
   authenticate: Authenticate;
   sessions: Sessions;
-  /** Of requests for a session from one address, good and bad: each costs a lookup, and may be a guess. */
-  addressRate: Rate;
+  now(): number;
 };
 
 /** The verbs of a path that is there and does not have the request's. */
@@ -26,8 +25,16 @@ type OtherVerbs = { verbs: string[] };
 
 export type SessionPaths = (request: Request) => Promise<Response | OtherVerbs>;
 
-type Handler = (deps: SessionPathsDeps, request: Request, id: string) => Promise<Response>;
+type All = SessionPathsDeps & {
+  /** Of requests for a session from one address, good and bad: each costs a lookup, and may be a guess. */
+  addresses: Buckets;
+};
 
+type Handler = (deps: All, request: Request, id: string) => Promise<Response>;
+
+/** Behind one address may be a company, so it may ask for so many times more sessions than a credential. */
+const PER_ADDRESS = 4;
+const MAX_ADDRESSES = 10_000;
 /** Larger than a token that is accepted, and what may be said beside it. */
 const MAX_BYTES = 32_768;
 
@@ -39,7 +46,9 @@ const paths: readonly { path: RegExp; verbs: Readonly<Record<string, Handler>> }
   { path: /^\/a2a\/auth\/sessions\/([^/:]+)$/, verbs: { DELETE: revoke } },
 ];
 
-export function createSessionPaths(deps: SessionPathsDeps): SessionPaths {
+export function createSessionPaths(given: SessionPathsDeps): SessionPaths {
+  const perMinute = given.config.sessionRatePerMinute * PER_ADDRESS;
+  const deps = { ...given, addresses: new Buckets({ perMinute, burst: perMinute }, MAX_ADDRESSES) };
   return async (request) => {
     // Some clients encode the colon of a custom verb.
     const pathname = new URL(request.url).pathname.replace(/%3a/gi, ":");
@@ -54,12 +63,14 @@ export function createSessionPaths(deps: SessionPathsDeps): SessionPaths {
   };
 }
 
-async function open(deps: SessionPathsDeps, request: Request): Promise<Response> {
-  const { authenticate, sessions, addressRate, config } = deps;
-  const waitMs = addressRate(request.headers.get("cf-connecting-ip") ?? "unknown");
-  if (waitMs > 0) {
+async function open(deps: All, request: Request): Promise<Response> {
+  const { authenticate, sessions, addresses, config, now } = deps;
+  const at = now();
+  const retryAt = addresses.take(request.headers.get("cf-connecting-ip") ?? "", at);
+  if (retryAt !== undefined) {
     const message = "Too many requests for a session from this address";
-    throw new A2AError("RATE_LIMIT_EXCEEDED", { message, retryAfterSeconds: Math.ceil(waitMs / 1_000) });
+    const retryAfterSeconds = Math.max(1, Math.ceil((retryAt - at) / 1_000));
+    throw new A2AError("RATE_LIMIT_EXCEEDED", { message, retryAfterSeconds });
   }
   const inHeader = request.headers.has("authorization") || request.headers.has("x-api-key");
   // A stranger with a wrong header costs no body.
@@ -74,7 +85,7 @@ async function open(deps: SessionPathsDeps, request: Request): Promise<Response>
   return toJson({ session: token, ...toAnswer(session) }, 201);
 }
 
-async function leave({ authenticate, sessions }: SessionPathsDeps, request: Request): Promise<Response> {
+async function leave({ authenticate, sessions }: All, request: Request): Promise<Response> {
   const caller = orThrow(await authenticate(request));
   if (caller.session === undefined) {
     const message = "This revokes the session that the request presents, and it presents none";
@@ -85,14 +96,14 @@ async function leave({ authenticate, sessions }: SessionPathsDeps, request: Requ
   return new Response(null, { status: 204, headers: noStore });
 }
 
-async function list({ authenticate, sessions }: SessionPathsDeps, request: Request): Promise<Response> {
+async function list({ authenticate, sessions }: All, request: Request): Promise<Response> {
   const caller = orThrow(await authenticate(request));
   const own = await sessions.list(caller);
   const marked = own.map((session) => ({ ...toAnswer(session), current: session.id === caller.session }));
   return toJson({ sessions: marked }, 200);
 }
 
-async function extend(deps: SessionPathsDeps, request: Request, id: string): Promise<Response> {
+async function extend(deps: All, request: Request, id: string): Promise<Response> {
   const caller = orThrow(await deps.authenticate(request));
   const wish = await readWish(request, deps.config);
   for (const [name, field] of [
@@ -107,7 +118,7 @@ async function extend(deps: SessionPathsDeps, request: Request, id: string): Pro
   return toJson(toAnswer(orThrow(await deps.sessions.extend(caller, id, wish.seconds))), 200);
 }
 
-async function revoke(deps: SessionPathsDeps, request: Request, id: string): Promise<Response> {
+async function revoke(deps: All, request: Request, id: string): Promise<Response> {
   const caller = orThrow(await deps.authenticate(request));
   orThrow(await deps.sessions.revoke(caller, id));
   return new Response(null, { status: 204, headers: noStore });

@@ -248,6 +248,19 @@ describe("limits", () => {
     expect(limits.call("sends", { actor: "b" })).toBeUndefined();
   });
 
+  it("are those of the credential for all the sessions that were made from it", async () => {
+    const { limits } = limitsOf({ callerSendsPerMinute: 2, callerStreams: 1, callerWaitingSends: 1 });
+    const sessions = ["key:a:k1/s1", "key:a:k1/s2", "key:a:k1"].map((actor) => ({ actor }));
+    const calls = sessions.map((by) => limits.call("sends", by)?.reason);
+    expect(calls).toEqual([undefined, undefined, "RATE_LIMIT_EXCEEDED"]);
+    const never = () => new Promise<never>(() => {});
+    for (const crowd of ["stream", "wait"] as const) {
+      void limits[crowd]({ actor: "key:a:k1/s1" }, never);
+      for (const by of sessions) expect((await limits[crowd](by, never)).ok).toBe(false);
+    }
+    expect(limits.call("sends", { actor: "key:a:k2/s3" })).toBeUndefined();
+  });
+
   it("give back a place when what took it throws, and only one when it is closed twice", async () => {
     const { limits } = limitsOf({ callerStreams: 1, callerWaitingSends: 1 });
     const by = { actor: "a" };

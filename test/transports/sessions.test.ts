@@ -1,9 +1,10 @@
 // Sessions through the front door: the whole server with AUTH_MODE=api-key. What a session is, is tested in
 // test/auth/sessions.test.ts; here is who gets one, how it is presented, and where a token must never be seen.
 
-import { env } from "cloudflare:test";
+import { createScheduledController, env } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Config } from "../../src/config.ts";
+import worker from "../../src/index.ts";
 import { createApiKey, revokeApiKey, rotateApiKey } from "../../src/store/api-keys.ts";
 import { createClient, ORIGIN, readStream } from "../support/client.ts";
 import { serveWith } from "../support/server.ts";
@@ -353,6 +354,20 @@ describe("a session", () => {
   it("survives the isolate that made it", async () => {
     const { session } = await start();
     expect((await serve().send("/tasks", { headers: bearer(session) })).status).toBe(200);
+  });
+});
+
+describe("the cron", () => {
+  it("deletes sessions that are over, and no others", async () => {
+    const { text } = await make();
+    const { open } = serve();
+    const [ended, live] = [await open(bearer(text)), await open(bearer(text))];
+    await env.DB.prepare("UPDATE sessions SET expires_at = 0, created_at = 1 WHERE id = ?")
+      .bind(ended.id)
+      .run();
+    await worker.scheduled(createScheduledController(), env);
+    const { results } = await env.DB.prepare("SELECT id FROM sessions").all();
+    expect(results).toEqual([{ id: live.id }]);
   });
 });
 
