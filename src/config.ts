@@ -108,6 +108,8 @@ const Vars = z.object({
   PUBLIC_URL: publicUrl,
   CORS_ORIGINS: origins,
   ALLOWED_HOSTS: hostNames,
+  ADDRESS_GUESSES: integer(0, 10_000),
+  ADDRESS_FAILURES_PER_MINUTE: integer(0, 1_000_000),
   CALLER_SENDS_PER_MINUTE: integer(0, 1_000_000),
   CALLER_READS_PER_MINUTE: integer(0, 1_000_000),
   CALLER_PUSH_CONFIGS_PER_MINUTE: integer(0, 1_000_000),
@@ -165,6 +167,10 @@ export type Config = Readonly<{
   corsOrigins: readonly string[];
   /** Host names that an open server answers at besides its own; "*": all. */
   allowedHosts: readonly string[];
+  /** Different wrong credentials of one address before it has to wait; 0: it never has. */
+  addressGuesses: number;
+  /** Requests of one address, a minute, without a valid credential; 0: unlimited. */
+  addressFailuresPerMinute: number;
   /** What one caller may ask of one home; 0: unlimited. */
   callerSendsPerMinute: number;
   callerReadsPerMinute: number;
@@ -257,6 +263,8 @@ export function loadConfig(env: object): Result<Config, string[]> {
       publicUrl: vars.PUBLIC_URL,
       corsOrigins: Object.freeze(vars.CORS_ORIGINS),
       allowedHosts: Object.freeze(vars.ALLOWED_HOSTS),
+      addressGuesses: vars.ADDRESS_GUESSES,
+      addressFailuresPerMinute: vars.ADDRESS_FAILURES_PER_MINUTE,
       callerSendsPerMinute: vars.CALLER_SENDS_PER_MINUTE,
       callerReadsPerMinute: vars.CALLER_READS_PER_MINUTE,
       callerPushConfigsPerMinute: vars.CALLER_PUSH_CONFIGS_PER_MINUTE,

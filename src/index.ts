@@ -1,5 +1,6 @@
 // The Worker: what the platform calls. Everything is made once an isolate, from its configuration.
 
+import { waitUntil } from "cloudflare:workers";
 import { createAdmin } from "./admin/admin.ts";
 import type { EndpointOperator } from "./admin/deps.ts";
 import { createRegistry } from "./agents/registry.ts";
@@ -7,6 +8,7 @@ import { createApp, createRefusingApp } from "./app.ts";
 import { createAuthentication } from "./auth/authenticate.ts";
 import { createRequireOperator } from "./auth/operator.ts";
 import { logRefusal } from "./auth/refusal.ts";
+import { createStrangers } from "./auth/strangers.ts";
 import { type BackgroundDeps, consumeDead, consumeDeliveries, type Home, runCron } from "./background.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { parseKeyRing } from "./keys/ring.ts";
@@ -14,6 +16,8 @@ import { parseSigningKeys, publicJwks } from "./keys/signing-keys.ts";
 import { execute } from "./operations/index.ts";
 import { checkHomes } from "./store/homes.ts";
 import { log } from "./telemetry/log.ts";
+import { metricKey } from "./telemetry/metrics.ts";
+import { createTally } from "./telemetry/tally.ts";
 
 export { AgentWorkflow } from "./agents/workflow.ts";
 export { EndpointObject } from "./delivery/endpoint.ts";
@@ -34,12 +38,24 @@ function build(env: Env): App {
   if (!ring.ok) return createRefusingApp([ring.error]);
   const signingKeys = parseSigningKeys(config.value.signingKeys);
   if (!signingKeys.ok) return createRefusingApp([signingKeys.error]);
+  const tally = createTally({
+    count: (delta) => metricsOf(env).add(delta),
+    waitUntil,
+    sleep: (ms) => scheduler.wait(ms),
+  });
+  const strangers = createStrangers({
+    guesses: config.value.addressGuesses,
+    failuresPerMinute: config.value.addressFailuresPerMinute,
+    now: Date.now,
+    counted: (limit) => tally.add(metricKey("a2a_refused_total", { limit })),
+  });
   const { authenticate, sessions } = createAuthentication({
     config: config.value,
     db: env.DB,
     onRefusal: logRefusal,
+    strangers,
   });
-  const requireOperator = createRequireOperator(config.value.adminKey, authenticate);
+  const requireOperator = createRequireOperator(config.value.adminKey, authenticate, strangers);
   const deps = {
     config: config.value,
     homes: env.HOMES,

@@ -62,6 +62,8 @@ describe("the vars of wrangler.toml", () => {
       publicUrl: "",
       corsOrigins: [],
       allowedHosts: [],
+      addressGuesses: 10,
+      addressFailuresPerMinute: 0,
       callerSendsPerMinute: 0,
       callerReadsPerMinute: 0,
       callerPushConfigsPerMinute: 0,
@@ -118,6 +120,7 @@ describe("the vars of wrangler.toml", () => {
       stepMs: 30_000,
     });
     const {
+      addressFailuresPerMinute,
       callerSendsPerMinute,
       callerReadsPerMinute,
       callerPushConfigsPerMinute,
@@ -126,6 +129,7 @@ describe("the vars of wrangler.toml", () => {
       ownerTurns,
       ...limited
     } = others;
+    expect(addressFailuresPerMinute).toBe(300);
     const limits = [callerSendsPerMinute, callerReadsPerMinute, callerPushConfigsPerMinute];
     expect([...limits, callerStreams, callerWaitingSends, ownerTurns]).toEqual([
       1_200, 6_000, 120, 250, 250, 500,
@@ -196,6 +200,8 @@ describe("a config", () => {
 });
 
 const numbers: [name: string, key: string, min: number, max: number, unit: number][] = [
+  ["ADDRESS_GUESSES", "addressGuesses", 0, 10_000, 1],
+  ["ADDRESS_FAILURES_PER_MINUTE", "addressFailuresPerMinute", 0, 1_000_000, 1],
   ["CALLER_SENDS_PER_MINUTE", "callerSendsPerMinute", 0, 1_000_000, 1],
   ["CALLER_READS_PER_MINUTE", "callerReadsPerMinute", 0, 1_000_000, 1],
   ["CALLER_PUSH_CONFIGS_PER_MINUTE", "callerPushConfigsPerMinute", 0, 1_000_000, 1],

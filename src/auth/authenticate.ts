@@ -10,6 +10,7 @@ import { createCustomRoles } from "./custom-roles.ts";
 import { type CredentialKind, type Refusal, toFailure } from "./refusal.ts";
 import type { CustomRoles } from "./roles.ts";
 import { createSessions, type Rights, type Sessions } from "./sessions.ts";
+import type { Strangers } from "./strangers.ts";
 
 export type Authenticate = (request: Request) => Promise<Result<Authenticated, Failure>>;
 
@@ -26,6 +27,8 @@ export type AuthenticationDeps = {
   customRoles?: CustomRoles;
   /** Told of every refusal, before the caller is. Must not throw. */
   onRefusal?: (refusal: Refusal, request: Request) => void;
+  /** Slows down those who guess. Default: nobody is. */
+  strangers?: Strangers;
   now?: () => number;
 };
 
@@ -34,7 +37,7 @@ export type Authentication = { authenticate: Authenticate; sessions: Sessions };
 const DEV_OWNER = /^[\x21-\x7e]{1,128}$/;
 
 export function createAuthentication(deps: AuthenticationDeps): Authentication {
-  const { config, db, onRefusal, now = Date.now } = deps;
+  const { config, db, onRefusal, strangers, now = Date.now } = deps;
   const { customRoles = createCustomRoles(db, now) } = deps;
   const isOpen = config.authModes.includes("open");
   const authenticators = new Map<CredentialKind, Authenticator>();
@@ -75,10 +78,15 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
         ? readCredential(request.headers)
         : ok({ kind: "session", text: inQuery.value });
     if (isOpen && !(credential.ok && credential.value.kind === "session")) return authenticateOpen(request);
+    const held = strangers?.refusal(request);
+    if (held) return err(held);
     const caller = credential.ok ? await authenticateBy(authenticators, credential.value) : credential;
-    if (caller.ok) return caller;
+    if (caller.ok) {
+      strangers?.admitted(request);
+      return caller;
+    }
     onRefusal?.(caller.error, request);
-    return err(toFailure(caller.error, config.authModes));
+    return err(strangers?.refused(request, caller.error.reason) ?? toFailure(caller.error, config.authModes));
   }
 
   return { authenticate, sessions };

@@ -8,6 +8,7 @@ import { A2AError } from "../protocol/errors.ts";
 import type { Authenticate } from "./authenticate.ts";
 import { requireAdminScope } from "./authorize.ts";
 import { type AdminScope, adminScopeDescriptions } from "./roles.ts";
+import type { Strangers } from "./strangers.ts";
 
 export type Operator = {
   /** As the audit names them. */
@@ -23,18 +24,32 @@ const holder: Operator = {
   adminScopes: new Set(Object.keys(adminScopeDescriptions) as AdminScope[]),
 };
 
-export function createRequireOperator(adminKey: string, authenticate: Authenticate): RequireOperator {
+export function createRequireOperator(
+  adminKey: string,
+  authenticate: Authenticate,
+  strangers?: Strangers,
+): RequireOperator {
   let expected: string | undefined;
   return async (request, scope) => {
+    // This key is guessed at like any other, so it waits like any other.
+    const held = strangers?.refusal(request);
+    if (held) throw A2AError.from(held);
     const [scheme = "", key = "", ...more] = (request.headers.get("authorization") ?? "").split(" ");
     expected ??= await sha256(adminKey);
     // Of the hashes, so that the time it takes tells nothing about the key.
     const matches = (await sha256(key)) === expected;
-    if (scheme.toLowerCase() === "bearer" && more.length === 0 && matches) return holder;
+    if (scheme.toLowerCase() === "bearer" && more.length === 0 && matches) {
+      strangers?.admitted(request);
+      return holder;
+    }
     const caller = await authenticate(request);
-    if (!caller.ok && caller.error.reason === "UNAUTHENTICATED") throw A2AError.from(caller.error);
+    const told = caller.ok ? undefined : caller.error;
+    if (told?.reason === "UNAUTHENTICATED" || told?.reason === "RATE_LIMIT_EXCEEDED")
+      throw A2AError.from(told);
     // In open mode everybody is somebody, and nobody has shown to be an operator.
     if (!caller.ok || caller.value.basis.kind === "open") {
+      const waits = strangers?.refused(request, "unknown_key");
+      if (waits) throw A2AError.from(waits);
       throw new A2AError("UNAUTHENTICATED", { message: "An operator's credential is required" });
     }
     requireAdminScope(caller.value, scope);

@@ -152,7 +152,7 @@ export const metrics = {
     type: "counter",
     help: "Calls refused for the sake of others, by the limit they met.",
     labels: {
-      limit: ["sends", "reads", "push_configs", "streams", "waiting_sends", "turns"],
+      limit: ["sends", "reads", "push_configs", "streams", "waiting_sends", "turns", "address", "guessing"],
     },
   },
   a2a_metrics_sources: {

@@ -3,6 +3,7 @@
 // Errors are thrown as A2AErrors, and answered in the form of the HTTP+JSON binding by the app. A token is in one
 // answer only, the one that makes it.
 
+import { addressOf } from "../auth/address.ts";
 import type { Authenticate } from "../auth/authenticate.ts";
 import type { OwnSession, Sessions } from "../auth/sessions.ts";
 import type { Config } from "../config.ts";
@@ -66,7 +67,7 @@ export function createSessionPaths(given: SessionPathsDeps): SessionPaths {
 async function open(deps: All, request: Request): Promise<Response> {
   const { authenticate, sessions, addresses, config, now } = deps;
   const at = now();
-  const retryAt = addresses.take(request.headers.get("cf-connecting-ip") ?? "", at);
+  const retryAt = addresses.take(addressOf(request), at);
   if (retryAt !== undefined) {
     const message = "Too many requests for a session from this address";
     const retryAfterSeconds = Math.max(1, Math.ceil((retryAt - at) / 1_000));
