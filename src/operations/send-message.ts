@@ -52,7 +52,12 @@ async function prepare(
   const { configuration } = params;
   if (params.message.role !== "ROLE_USER") {
     throw new A2AError("INVALID_PARAMS", {
-      violations: [{ field: "message.role", description: "must be ROLE_USER: a client speaks as the user" }],
+      violations: [
+        {
+          field: "message.role",
+          description: "must be that of the user: a client does not speak as the agent",
+        },
+      ],
     });
   }
   checkMediaTypes(call);
