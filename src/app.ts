@@ -8,6 +8,7 @@ import type { Admin } from "./admin/admin.ts";
 import type { Agent } from "./agents/agent.ts";
 import type { RequireOperator } from "./auth/operator.ts";
 import type { Sessions } from "./auth/sessions.ts";
+import type { SignCard } from "./operations/card-signatures.ts";
 import { A2AError } from "./protocol/errors.ts";
 import { operations } from "./protocol/operations.ts";
 import { EXPOSITION_TYPE } from "./telemetry/exposition.ts";
@@ -32,6 +33,7 @@ export type AppDeps = Deps & {
   metrics(): Promise<string>;
   sessions: Sessions;
   requireOperator: RequireOperator;
+  signCard: SignCard;
   /** Everything below /admin. */
   admin: Admin;
   now(): number;
@@ -71,7 +73,7 @@ export function createApp(deps: AppDeps): Hono<Settings> {
     (agent: Agent, version?: "0.3"): Handler =>
     (c) => {
       bornAt ??= deps.now();
-      return serveCard({ request: c.req.raw, agent, config, version, bornAt });
+      return serveCard({ request: c.req.raw, agent, config, signCard: deps.signCard, version, bornAt });
     };
   const jsonRpc =
     (agentName?: string): Handler =>

@@ -13,6 +13,7 @@ import { type BackgroundDeps, consumeDead, consumeDeliveries, type Home, runCron
 import { type Config, loadConfig } from "./config.ts";
 import { parseKeyRing } from "./keys/ring.ts";
 import { parseSigningKeys, publicJwks } from "./keys/signing-keys.ts";
+import { createCardSigner } from "./operations/card-signatures.ts";
 import { execute } from "./operations/index.ts";
 import { checkHomes } from "./store/homes.ts";
 import { log } from "./telemetry/log.ts";
@@ -38,6 +39,7 @@ function build(env: Env): App {
   if (!ring.ok) return createRefusingApp([ring.error]);
   const signingKeys = parseSigningKeys(config.value.signingKeys);
   if (!signingKeys.ok) return createRefusingApp([signingKeys.error]);
+  const signCard = createCardSigner(signingKeys.value, config.value);
   const tally = createTally({
     count: (delta) => metricsOf(env).add(delta),
     waitUntil,
@@ -62,11 +64,13 @@ function build(env: Env): App {
     ring: ring.value,
     challenge: async (endpoint: string, url: string) =>
       (await endpointOf(env, endpoint).challengeNow(url)).ok,
+    signCard,
     now: Date.now,
   };
   return createApp({
     config: config.value,
     agents: agents.value,
+    signCard,
     now: Date.now,
     authenticate,
     sessions,

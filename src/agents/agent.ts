@@ -15,8 +15,10 @@
 // repeated, so it should emit the same again for the same input. A durable agent runs on a Workflow, where
 // each step is journaled and none that finished is run again.
 
-import type { AgentSkill } from "../protocol/agent-card.ts";
+import { AgentSkill } from "../protocol/agent-card.ts";
 import type { Message } from "../protocol/message.ts";
+import type { Scope } from "../protocol/operations.ts";
+import { parseParams } from "../protocol/parse.ts";
 import type { Part } from "../protocol/part.ts";
 import type { JsonObject } from "../protocol/struct.ts";
 
@@ -124,6 +126,9 @@ export type DurableTask = Common & {
 
 export type TaskContext = QuickTask | DurableTask;
 
+/** A skill of the extended card; with a scope, it is shown only to callers who have that. */
+export type ExtendedSkill = AgentSkill & { scope?: Scope };
+
 type Definition = {
   /** The agent's A2A tenant and path: lower-case letters, digits and hyphens. */
   name: string;
@@ -133,7 +138,7 @@ type Definition = {
   version?: string;
   skills: AgentSkill[];
   /** Skills that only the extended card shows. Without them the agent has no extended card. */
-  extendedSkills?: AgentSkill[];
+  extendedSkills?: ExtendedSkill[];
   /** Media types of message parts it takes; default text/plain. "*\/*" takes any. */
   inputModes?: string[];
   outputModes?: string[];
@@ -166,7 +171,7 @@ export type Agent = Readonly<{
   description: string;
   version: string;
   skills: readonly AgentSkill[];
-  extendedSkills: readonly AgentSkill[];
+  extendedSkills: readonly ExtendedSkill[];
   inputModes: readonly string[];
   outputModes: readonly string[];
   developmentOnly: boolean;
@@ -180,19 +185,25 @@ const NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 /** Paths of the server itself, which an agent's name would hide. */
 const RESERVED = new Set(["health", "ready", "metrics", "admin", "rpc", "ws", "tasks", "v1", "a2a"]);
 
-/** Checks a definition and fills in its defaults. Throws on a name that cannot be a path. */
+/** Checks a definition and fills in its defaults. Throws on a name that cannot be a path, and on what no card may hold. */
 export function defineAgent(definition: AgentDefinition): Agent {
   const { name, durable = false } = definition;
   if (!NAME.test(name)) throw new Error(`agent name ${JSON.stringify(name)} must match ${NAME}`);
   if (RESERVED.has(name)) throw new Error(`agent name ${JSON.stringify(name)} is a path of the server`);
   if (definition.skills.length === 0) throw new Error(`agent ${name} needs at least one skill`);
+  const { title = name, description, version = "1.0.0", extendedSkills = [] } = definition;
+  for (const [member, text] of Object.entries({ title, description, version })) {
+    if (text === "") throw new Error(`agent ${name} needs a ${member}`);
+  }
   return Object.freeze({
     name,
-    title: definition.title ?? name,
-    description: definition.description,
-    version: definition.version ?? "1.0.0",
-    skills: definition.skills,
-    extendedSkills: definition.extendedSkills ?? [],
+    title,
+    description,
+    version,
+    skills: definition.skills.map((skill) => readSkill(name, skill)),
+    extendedSkills: extendedSkills.map(({ scope, ...skill }) => {
+      return { ...readSkill(name, skill), ...(scope && { scope }) };
+    }),
     inputModes: definition.inputModes ?? ["text/plain"],
     outputModes: definition.outputModes ?? ["text/plain"],
     developmentOnly: definition.developmentOnly ?? false,
@@ -200,6 +211,13 @@ export function defineAgent(definition: AgentDefinition): Agent {
     // Each definition's `run` takes the kind of task its `durable` asks for.
     run: definition.run as Agent["run"],
   });
+}
+
+/** A skill as cards hold it, without what is empty: a card is signed in the form that everybody else reads it in. */
+function readSkill(agent: string, skill: AgentSkill): AgentSkill {
+  const read = parseParams(AgentSkill, skill);
+  if (!read.ok) throw new Error(`agent ${agent}, skill ${JSON.stringify(skill.id)}: ${read.error.message}`);
+  return read.value;
 }
 
 /** The input of a turn, from its message. */

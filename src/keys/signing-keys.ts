@@ -96,6 +96,26 @@ export async function signJwt(keys: SigningKeys, claims: Record<string, unknown>
   return `${content}.${encodeBase64Url(signature)}`;
 }
 
+/** A JWS in its flattened JSON form without the payload (RFC 7515 §7.2.2, appendix F). */
+export type DetachedJws = { protected: string; signature: string };
+
+/** Detached signatures of `payload`, one by every key, the newest key's first; `header` joins alg and kid in each. */
+export async function signDetached(
+  keys: SigningKeys,
+  payload: string,
+  header: Record<string, unknown>,
+): Promise<DetachedJws[]> {
+  const body = toBase64Url(payload);
+  const pairs = await keys.privateKeys();
+  return Promise.all(
+    pairs.map(async ({ kid, key }) => {
+      const head = toBase64Url(JSON.stringify({ alg: "EdDSA", kid, ...header }));
+      const signature = await crypto.subtle.sign("Ed25519", key, encoder.encode(`${head}.${body}`));
+      return { protected: head, signature: encodeBase64Url(signature) };
+    }),
+  );
+}
+
 /** What receivers verify with: a JWK Set (RFC 7517) without anything private. */
 export function publicJwks(keys: SigningKeys): { keys: PublicJwk[] } {
   return { keys: keys.published };

@@ -21,10 +21,13 @@ export function cardExtensions(config: Config, baseUrl: string): AgentExtension[
 
 function webhooks(config: Config, baseUrl: string): AgentExtension {
   const { webhookRatePerMinute: perMinute, webhookBurst: burst, webhookRetryMs } = config;
+  // The first attempt waits for nothing.
+  const delaysSeconds = webhookRetryMs.slice(1).map((ms) => ms / 1_000);
   return {
     uri: WEBHOOKS_EXTENSION,
     description: "Signed push notifications that are retried, filtered and batched as their config says.",
-    required: config.requiredExtensions.includes(WEBHOOKS_EXTENSION),
+    // A default is left out, as ProtoJSON does: the card is signed as it is served.
+    ...(config.requiredExtensions.includes(WEBHOOKS_EXTENSION) && { required: true }),
     params: {
       events: [...EVENT_NAMES],
       signatures: ["v1", "v1a"],
@@ -32,8 +35,7 @@ function webhooks(config: Config, baseUrl: string): AgentExtension {
       authorization: ["authentication", "jwt", "oauth2"],
       batch: { maxEvents: MAX_BATCH_EVENTS, maxWaitMs: MAX_BATCH_WAIT_MS },
       retry: {
-        // The first attempt waits for nothing.
-        delaysSeconds: webhookRetryMs.slice(1).map((ms) => ms / 1_000),
+        ...(delaysSeconds.length > 0 && { delaysSeconds }),
         maxDelays: MAX_RETRIES,
         maxSeconds: MAX_RETRY_SECONDS,
       },

@@ -7,6 +7,7 @@ import { toJsonBytes } from "../lib/bytes.ts";
 import type { AgentCard } from "../protocol/agent-card.ts";
 import { A2AError } from "../protocol/errors.ts";
 import { cardExtensions } from "./card-extensions.ts";
+import { cardSecurity } from "./card-security.ts";
 import type { Answer, Call, Deps } from "./index.ts";
 
 /** The public card. The default agent's interfaces are the root, every other's its own path. */
@@ -30,13 +31,7 @@ export function agentCard(agent: Agent, config: Config, baseUrl: string): AgentC
       extendedAgentCard: hasExtendedCard(agent, config),
       ...(extensions.length > 0 && { extensions }),
     },
-    ...(config.authModes.includes("api-key") && {
-      securitySchemes: {
-        bearer: { httpAuthSecurityScheme: { scheme: "Bearer", description: "An API key of this server." } },
-        apiKey: { apiKeySecurityScheme: { location: "header", name: "X-API-Key" } },
-      },
-      securityRequirements: [{ schemes: { bearer: { list: [] } } }, { schemes: { apiKey: { list: [] } } }],
-    }),
+    ...cardSecurity({ authModes: config.authModes, tokenIssuers: [] }),
     defaultInputModes: [...agent.inputModes],
     defaultOutputModes: [...agent.outputModes],
     skills: [...agent.skills],
@@ -47,15 +42,20 @@ function hasExtendedCard(agent: Agent, config: Config): boolean {
   return config.extendedCard && agent.extendedSkills.length > 0;
 }
 
-/** The card with the skills that only callers who said who they are may see. */
-export async function getExtendedAgentCard(deps: Deps, { agent, baseUrl }: Call): Promise<Answer> {
+/**
+ * The card with the skills that only callers who said who they are may see, and of those with a scope only who has it.
+ * Everybody is a caller by now, or was answered UNAUTHENTICATED (§3.1.11).
+ */
+export async function getExtendedAgentCard(deps: Deps, { agent, baseUrl, caller }: Call): Promise<Answer> {
   // Its card says so (§3.3.4). EXTENDED_AGENT_CARD_NOT_CONFIGURED would be for a card that promises one in vain.
   if (!hasExtendedCard(agent, deps.config)) {
     throw new A2AError("UNSUPPORTED_OPERATION", { message: "This agent has no extended card." });
   }
   const card = agentCard(agent, deps.config, baseUrl);
-  return {
-    kind: "value",
-    json: toJsonBytes({ ...card, skills: [...agent.skills, ...agent.extendedSkills] }),
-  };
+  const { scopes } = caller;
+  const more = agent.extendedSkills.flatMap(({ scope, ...skill }) =>
+    scope === undefined || scopes === "all" || scopes.has(scope) ? [skill] : [],
+  );
+  const extended = { ...card, skills: [...agent.skills, ...more] };
+  return { kind: "value", json: toJsonBytes(await deps.signCard(extended, baseUrl)) };
 }

@@ -13,6 +13,7 @@ import type { Version } from "../protocol/version.ts";
 import type { HomeObject } from "../tasks/home.ts";
 import { cancelTask } from "./cancel-task.ts";
 import { getExtendedAgentCard } from "./card.ts";
+import type { SignCard } from "./card-signatures.ts";
 import { getTask } from "./get-task.ts";
 import { listPushConfigs } from "./list-push-configs.ts";
 import { listTasks } from "./list-tasks.ts";
@@ -27,6 +28,7 @@ export type Deps = {
   ring: KeyRing;
   /** Whether the receiver at `url` echoes a challenge; `endpoint` is the name of its EndpointObject. */
   challenge(endpoint: string, url: string): Promise<boolean>;
+  signCard: SignCard;
   now(): number;
 };
 

@@ -7,6 +7,7 @@ import type { Agent } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
 import { sha256 } from "../lib/bytes.ts";
 import { agentCard } from "../operations/card.ts";
+import type { SignCard } from "../operations/card-signatures.ts";
 import { toLegacyAgentCard } from "../protocol/v0_3/agent-card.ts";
 import { CARD_VERSIONS, type CardVersion } from "../protocol/version.ts";
 import { baseUrl, readVersion } from "./call.ts";
@@ -19,6 +20,7 @@ export type CardRequest = {
   request: Request;
   agent: Agent;
   config: Config;
+  signCard: SignCard;
   /** The only form that is served here; undefined: the one that is asked for. */
   version?: CardVersion | undefined;
   /**
@@ -28,10 +30,12 @@ export type CardRequest = {
   bornAt: number;
 };
 
-export async function serveCard({ request, agent, config, ...card }: CardRequest): Promise<Response> {
-  const { bornAt, version = readVersion(request, CARD_VERSIONS) ?? config.defaultCardVersion } = card;
-  const core = agentCard(agent, config, baseUrl(config, request));
-  const body = JSON.stringify(version === "1.0" ? core : toLegacyAgentCard(core));
+export async function serveCard({ request, agent, config, ...rest }: CardRequest): Promise<Response> {
+  const { bornAt, version = readVersion(request, CARD_VERSIONS) ?? config.defaultCardVersion } = rest;
+  const base = baseUrl(config, request);
+  const card = agentCard(agent, config, base);
+  // What a signature is of was not laid down before 1.0.
+  const body = JSON.stringify(version === "1.0" ? await rest.signCard(card, base) : toLegacyAgentCard(card));
   const etag = `"${(await sha256(body)).slice(0, 32)}"`;
   const headers = {
     "cache-control": "public, max-age=300",

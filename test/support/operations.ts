@@ -6,6 +6,8 @@ import type { Agent } from "../../src/agents/agent.ts";
 import { createRegistry } from "../../src/agents/registry.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
 import { parseKeyRing } from "../../src/keys/ring.ts";
+import { parseSigningKeys } from "../../src/keys/signing-keys.ts";
+import { createCardSigner } from "../../src/operations/card-signatures.ts";
 import { type Answer, type Call, type Deps, execute } from "../../src/operations/index.ts";
 import { A2AError, type Failure } from "../../src/protocol/errors.ts";
 import { type OperationName, operations } from "../../src/protocol/operations.ts";
@@ -23,11 +25,14 @@ export function configWith(settings: Partial<Config> = {}): Config {
   return { ...loaded.value, ...settings };
 }
 
-/** What operations on push notification configs need; every receiver passes the challenge. */
-export function pushDeps(config: Config): Pick<Deps, "ring" | "challenge"> {
+/** What operations need of the keys of this test run; every receiver passes the challenge. */
+export function keyDeps(config: Config): Pick<Deps, "ring" | "challenge" | "signCard"> {
   const ring = parseKeyRing(config.encryptionKeys);
   if (!ring.ok) throw new Error(ring.error);
-  return { ring: ring.value, challenge: async () => true };
+  const keys = parseSigningKeys(config.signingKeys);
+  if (!keys.ok) throw new Error(keys.error);
+  const signCard = createCardSigner(keys.value, config);
+  return { ring: ring.value, challenge: async () => true, signCard };
 }
 
 export function agentNamed(name: string): Agent {
@@ -41,7 +46,7 @@ export function agentNamed(name: string): Agent {
 export function createOperations(setting: Setting = {}) {
   const { settings, owner = crypto.randomUUID(), agent = "conformance", ...deps } = setting;
   const config = configWith(settings);
-  const all: Deps = { ...pushDeps(config), config, homes: env.HOMES, now: Date.now, ...deps };
+  const all: Deps = { ...keyDeps(config), config, homes: env.HOMES, now: Date.now, ...deps };
 
   const common: Omit<Call, "params"> = {
     caller: { owner, actor: owner, scopes: "all", adminScopes: new Set() },

@@ -7,7 +7,7 @@ import { createAuthentication } from "../../src/auth/authenticate.ts";
 import { createRequireOperator } from "../../src/auth/operator.ts";
 import type { Config } from "../../src/config.ts";
 import { execute } from "../../src/operations/index.ts";
-import { configWith, pushDeps } from "./operations.ts";
+import { configWith, keyDeps } from "./operations.ts";
 
 export type Serve = (request: Request) => Promise<Response>;
 
@@ -17,14 +17,15 @@ export function serveWith(settings: Partial<Config>, deps: Partial<AppDeps> = {}
   const agents = createRegistry(config);
   if (!agents.ok) throw new Error(agents.error);
   const { authenticate, sessions } = createAuthentication({ config, db: env.DB });
+  const keys = keyDeps(config);
   const app = createApp({
     config,
+    signCard: keys.signCard,
     agents: agents.value,
     now: Date.now,
     authenticate,
     sessions,
-    execute: (name, call) =>
-      execute({ ...pushDeps(config), config, homes: env.HOMES, now: Date.now }, name, call),
+    execute: (name, call) => execute({ ...keys, config, homes: env.HOMES, now: Date.now }, name, call),
     checkReady: async () => ({}),
     requireOperator: createRequireOperator(config.adminKey, authenticate),
     jwks: { keys: [] },

@@ -39,6 +39,7 @@ export function createRecordingApp(overrides: Partial<AppDeps> & { settings?: Pa
       return { kind: "value", json: toJsonBytes({ done: true }) };
     },
     checkReady: async () => ({ homes: "ok" }),
+    signCard: async (card) => card,
     requireOperator: async () => ({ actor: "tester", adminScopes: new Set() }),
     jwks: { keys: [] },
     metrics: async () => "",

@@ -1,0 +1,65 @@
+// How a client may say who it is, as a card declares it (§4.5): a function of what the deployment accepts, so that
+// neither can say what the other does not.
+//
+// No list of scopes is empty. ProtoJSON drops an empty list, what is left is an empty object, and the SDKs drop that
+// too before they verify a signature: the requirement would be in the card and in no signature.
+
+import type { AgentCard } from "../protocol/agent-card.ts";
+import type { SecurityScheme } from "../protocol/security.ts";
+
+/** Who issues tokens that are accepted. */
+export type TokenIssuer = {
+  issuer: string;
+  /** Of its OpenID configuration; undefined: only its keys are known. */
+  discoveryUrl: string | undefined;
+};
+
+export type Accepted = {
+  authModes: readonly ("open" | "api-key" | "jwt")[];
+  tokenIssuers: readonly TokenIssuer[];
+};
+
+type Declared = { name: string; scheme: SecurityScheme; scopes: string[] };
+
+/** With which a caller can do what a card offers. */
+const SCOPES = ["task:read", "task:write"];
+
+/** The schemes of a card, each an alternative to the others; none where everybody is let in. */
+export function cardSecurity(
+  accepted: Accepted,
+): Pick<AgentCard, "securitySchemes" | "securityRequirements"> {
+  const declared = [...apiKeys(accepted), ...tokens(accepted)];
+  if (declared.length === 0) return {};
+  return {
+    securitySchemes: Object.fromEntries(declared.map(({ name, scheme }) => [name, scheme])),
+    securityRequirements: declared.map(({ name, scopes }) => ({ schemes: { [name]: { list: scopes } } })),
+  };
+}
+
+function apiKeys({ authModes }: Accepted): Declared[] {
+  if (!authModes.includes("api-key")) return [];
+  const description = "An API key of this server.";
+  return [
+    { name: "bearer", scheme: { httpAuthSecurityScheme: { scheme: "Bearer", description } }, scopes: SCOPES },
+    {
+      name: "apiKey",
+      scheme: { apiKeySecurityScheme: { location: "header", name: "X-API-Key", description } },
+      scopes: SCOPES,
+    },
+  ];
+}
+
+function tokens({ authModes, tokenIssuers }: Accepted): Declared[] {
+  if (!authModes.includes("jwt")) return [];
+  return tokenIssuers.map(({ issuer, discoveryUrl }, index) => {
+    const number = index === 0 ? "" : String(index + 1);
+    const description = `An access token of ${issuer}.`;
+    if (discoveryUrl === undefined) {
+      const scheme = { httpAuthSecurityScheme: { scheme: "Bearer", bearerFormat: "JWT", description } };
+      return { name: `jwt${number}`, scheme, scopes: SCOPES };
+    }
+    const scheme = { openIdConnectSecurityScheme: { openIdConnectUrl: discoveryUrl, description } };
+    // The one scope that every OpenID provider has; what a token allows here is in its claims.
+    return { name: `oidc${number}`, scheme, scopes: ["openid"] };
+  });
+}
