@@ -4,6 +4,7 @@
 import type { Agent } from "../agents/agent.ts";
 import type { Registry } from "../agents/registry.ts";
 import type { Authenticate } from "../auth/authenticate.ts";
+import { requireScope } from "../auth/authorize.ts";
 import type { Caller } from "../auth/caller.ts";
 import type { Config } from "../config.ts";
 import { type JsonBytes, toJsonBytes } from "../lib/bytes.ts";
@@ -27,6 +28,21 @@ export type Deps = {
 /** The caller of a request. Asked before its body is read, so that a stranger costs no more than headers. */
 export async function requireCaller(deps: Deps, request: Request): Promise<Caller> {
   return orThrow(await deps.authenticate(request));
+}
+
+/**
+ * Throws when the caller of a stream may not have it any more: its credential or its session has ended, or lost the
+ * scope. When that cannot be found out now, it is when it is asked again: a database that is away for a moment would
+ * otherwise end all streams at once.
+ */
+export async function recheckCaller(deps: Deps, request: Request, name: OperationName): Promise<void> {
+  let caller: Awaited<ReturnType<Authenticate>>;
+  try {
+    caller = await deps.authenticate(request);
+  } catch {
+    return;
+  }
+  requireScope(orThrow(caller), operations[name].scope);
 }
 
 const VERSION = "a2a-version";

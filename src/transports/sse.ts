@@ -22,6 +22,8 @@ export type StreamOptions = {
   lines: ReadableStream<Uint8Array>;
   envelope: Envelope;
   heartbeatMs: number;
+  /** Throws when the reader may not go on. Asked before whatever is written, at most every RECHECK_MS. */
+  recheck?: (() => Promise<void>) | undefined;
   /**
    * Called once, when nothing more is read: at the end, at a break, or when the client has left. Canceling `lines`
    * is not enough for a source in another isolate: RPC does not tell it before it writes again.
@@ -45,6 +47,9 @@ export const sseHeaders: Readonly<Record<string, string>> = {
  */
 const OPENING_MS = 100;
 
+/** With the 30 s for which credentials are remembered, a stream ends within a minute of what let its reader in. */
+export const RECHECK_MS = 15_000;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const HEARTBEAT = encoder.encode(":\n\n");
@@ -53,13 +58,14 @@ const SPACE = 32;
 const NO_ID = 45; // "-": a direct Message, which belongs to no task and cannot be resumed
 
 export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array> {
-  const { envelope, heartbeatMs, toFailure, release } = options;
+  const { envelope, heartbeatMs, recheck, toFailure, release } = options;
   const frames = createFramer(envelope);
   const reader = options.lines.getReader();
   // One read is under way at any time; a heartbeat leaves it pending for the next pull.
   let pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
   let left = false;
   let silenceMs = Math.min(OPENING_MS, heartbeatMs);
+  let checkedAt = Date.now();
 
   const fail = (controller: ReadableStreamDefaultController<Uint8Array>, cause: unknown) => {
     const data = JSON.stringify(envelope.error(toFailure(cause)));
@@ -76,17 +82,24 @@ export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array
             const read = await orSilence(pending, silenceMs);
             if (left) return;
             silenceMs = heartbeatMs;
-            if (read === undefined) {
-              controller.enqueue(HEARTBEAT);
-              return;
-            }
-            pending = undefined;
-            if (read.done) {
+            if (read?.done) {
+              pending = undefined;
               frames.end();
               release?.();
               controller.close();
               return;
             }
+            // A clock that was put back puts nothing off.
+            if (recheck !== undefined && Math.abs(Date.now() - checkedAt) >= RECHECK_MS) {
+              checkedAt = Date.now();
+              await recheck();
+              if (left) return;
+            }
+            if (read === undefined) {
+              controller.enqueue(HEARTBEAT);
+              return;
+            }
+            pending = undefined;
             const frame = frames.next(read.value);
             // No whole line yet: read on, since a pull that enqueues nothing is not called again.
             if (frame === undefined) continue;

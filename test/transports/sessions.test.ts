@@ -3,10 +3,12 @@
 
 import { createScheduledController, env } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createAuthentication } from "../../src/auth/authenticate.ts";
 import type { Config } from "../../src/config.ts";
 import worker from "../../src/index.ts";
 import { createApiKey, revokeApiKey, rotateApiKey } from "../../src/store/api-keys.ts";
 import { createClient, ORIGIN, readStream } from "../support/client.ts";
+import { configWith } from "../support/operations.ts";
 import { serveWith } from "../support/server.ts";
 
 const TOKEN = /^a2as_[A-Za-z0-9_-]{43}$/;
@@ -349,6 +351,58 @@ describe("a session", () => {
     expect((await serve().send("/tasks", { headers: bearer(session) })).status).toBe(200);
     await rotateApiKey(env.DB, { id, overlapMs: 600_000 }, Date.now());
     expect((await serve().send("/tasks", { headers: bearer(session) })).status).toBe(401);
+  });
+
+  it.each(["revoked", "of a key that was revoked", "without the scope"])(
+    "%s follows no task any more after a minute, also on a stream that is open, and over either binding",
+    async (how) => {
+      // Before the server is made, which takes its clock then.
+      const clock = vi.spyOn(Date, "now");
+      const { session, id, key, send, client, fetch } = await start();
+      const keyed = createClient({
+        agent: "conformance",
+        headers: bearer((await make({ owner: key.key.owner })).text),
+        fetch,
+      });
+      const task = await client.sendForTask("input");
+      const rest = await send(`/conformance/tasks/${task.id}:subscribe?session=${session}`);
+      const rpc = await client.rpc("SubscribeToTask", { id: task.id });
+      const readers = [rest, rpc].map((response) => readStream(response, (data) => JSON.parse(data)));
+      for (const reader of readers) expect(await reader.next()).toBeDefined();
+      if (how === "revoked") {
+        await send(`/a2a/auth/sessions/${id}`, { method: "DELETE", headers: bearer(session) });
+      } else if (how === "without the scope") {
+        await env.DB.prepare("UPDATE api_keys SET roles = '', scopes = 'task:write'").run();
+      } else await revokeApiKey(env.DB, { id: key.key.id }, Date.now());
+      clock.mockReturnValue(Date.now() + 60_000);
+      if (how === "without the scope") {
+        await env.DB.prepare("UPDATE api_keys SET roles = 'user' WHERE id <> ?").bind(key.key.id).run();
+      }
+      await keyed.cancel(task.id);
+      for (const reader of readers) {
+        const { event } = (await reader.next()) ?? {};
+        expect(JSON.stringify(event)).toMatch(/UNAUTHENTICATED|PERMISSION_DENIED/);
+        expect(await reader.next()).toBeUndefined();
+      }
+    },
+  );
+
+  it("goes on with its streams when it cannot be looked up for a moment", async () => {
+    const clock = vi.spyOn(Date, "now");
+    const { session, client } = await start();
+    const task = await client.sendForTask("input");
+    const config = configWith({ authModes: ["api-key"] });
+    const { authenticate } = createAuthentication({ config, db: env.DB });
+    const asked = vi.fn(authenticate);
+    const elsewhere = serveWith({}, { authenticate: asked });
+    const url = `${ORIGIN}/conformance/tasks/${task.id}:subscribe?session=${session}`;
+    const reader = readStream(await elsewhere(new Request(url)), (data) => JSON.parse(data));
+    await reader.next();
+    clock.mockReturnValue(Date.now() + 20_000);
+    asked.mockRejectedValue(new Error("D1_ERROR: overloaded"));
+    await client.cancel(task.id);
+    expect((await reader.next())?.event.statusUpdate?.status.state).toBe("TASK_STATE_CANCELED");
+    expect(asked).toHaveBeenCalledTimes(2);
   });
 
   it("survives the isolate that made it", async () => {

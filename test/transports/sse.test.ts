@@ -1,7 +1,7 @@
 // The event-stream transport on its own: bytes of lines in, bytes of frames out.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { failure } from "../../src/protocol/errors.ts";
+import { A2AError, failure } from "../../src/protocol/errors.ts";
 import { type StreamOptions, toEventStream } from "../../src/transports/sse.ts";
 
 const HEARTBEAT_MS = 15_000;
@@ -182,6 +182,71 @@ describe("time", () => {
     expect(await first).toBe("id: 1\ndata: {}\n\n");
     expect(vi.getTimerCount()).toBe(0);
     await reader.cancel();
+  });
+});
+
+describe("a reader", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  function follow(recheck: () => Promise<void>) {
+    const source = createSource();
+    const release = vi.fn();
+    const toFailure = (cause: unknown) => (cause as A2AError).failure;
+    const reader = open(source.lines, { recheck, release, toFailure }).getReader();
+    const next = async () => new TextDecoder().decode((await reader.read()).value);
+    return { source, reader, next, release };
+  }
+
+  it("is looked at again every 15 s of a busy stream, and not for every event", async () => {
+    const recheck = vi.fn(async () => {});
+    const { source, next, reader } = follow(recheck);
+    for (let second = 1; second <= 60; second++) {
+      await vi.advanceTimersByTimeAsync(1_000);
+      source.controller.enqueue(encode(`${second} {}\n`));
+      expect(await next()).toContain(`id: ${second}\n`);
+    }
+    expect(recheck).toHaveBeenCalledTimes(4);
+    await reader.cancel();
+  });
+
+  it("that may not go on gets no more events, and is told why", async () => {
+    const recheck = vi.fn(async () => {
+      throw new A2AError("UNAUTHENTICATED");
+    });
+    const { source, next, reader, release } = follow(recheck);
+    source.controller.enqueue(encode("1 {}\n"));
+    expect(await next()).toContain("id: 1\n");
+    await vi.advanceTimersByTimeAsync(15_000);
+    source.controller.enqueue(encode("2 {}\n"));
+    expect(await next()).toBe('event: error\ndata: {"error":"UNAUTHENTICATED"}\n\n');
+    expect((await reader.read()).done).toBe(true);
+    expect(release).toHaveBeenCalledOnce();
+    expect(source.canceled).toHaveLength(1);
+  });
+
+  it("of an idle stream is looked at again with the heartbeat", async () => {
+    const recheck = vi.fn(async () => {
+      throw new A2AError("UNAUTHENTICATED");
+    });
+    const { next } = follow(recheck);
+    let first = next();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await first).toBe(":\n\n");
+    first = next();
+    await vi.advanceTimersByTimeAsync(HEARTBEAT_MS);
+    expect(await first).toContain("event: error\n");
+  });
+
+  it("gets the end of a stream that has ended", async () => {
+    const recheck = vi.fn(async () => {
+      throw new A2AError("UNAUTHENTICATED");
+    });
+    const { source, reader } = follow(recheck);
+    await vi.advanceTimersByTimeAsync(60_000);
+    source.controller.close();
+    expect((await reader.read()).done).toBe(true);
+    expect(recheck).not.toHaveBeenCalled();
   });
 });
 

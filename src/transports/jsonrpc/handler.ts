@@ -8,7 +8,15 @@ import { orThrow } from "../../operations/or-throw.ts";
 import { A2AError } from "../../protocol/errors.ts";
 import { parseJson } from "../../protocol/json.ts";
 import { readBody } from "../body.ts";
-import { agentAtPath, answerHeaders, type Deps, perform, readVersion, requireCaller } from "../call.ts";
+import {
+  agentAtPath,
+  answerHeaders,
+  type Deps,
+  perform,
+  readVersion,
+  recheckCaller,
+  requireCaller,
+} from "../call.ts";
 import { chooseDialect, current, type Method, servedVersions } from "../dialect.ts";
 import { failureHeaders, toFailure } from "../failure.ts";
 import { sseHeaders, toErrorEvent, toEventStream } from "../sse.ts";
@@ -60,6 +68,7 @@ export async function handleJsonRpc(
         error: (failure) => toErrorResponse(id, failure, version),
       },
       heartbeatMs: config.heartbeatMs,
+      recheck: () => recheckCaller(deps, request, reading.operation),
       toFailure: (cause) => toFailure(cause, requestId),
     });
     return new Response(stream, { headers: { ...headers, ...sseHeaders } });

@@ -8,7 +8,15 @@ import { parseJson } from "../../protocol/json.ts";
 import type { OperationName } from "../../protocol/operations.ts";
 import { versionNotSupported } from "../../protocol/version.ts";
 import { readBody } from "../body.ts";
-import { agentAtPath, answerHeaders, type Deps, perform, readVersion, requireCaller } from "../call.ts";
+import {
+  agentAtPath,
+  answerHeaders,
+  type Deps,
+  perform,
+  readVersion,
+  recheckCaller,
+  requireCaller,
+} from "../call.ts";
 import { type Dialect, servedVersions } from "../dialect.ts";
 import { failureHeaders, toFailure } from "../failure.ts";
 import { sseHeaders, toEventStream } from "../sse.ts";
@@ -43,6 +51,7 @@ export async function handleRest(
       release: answer.release,
       envelope: { prefix: "", suffix: "", write: reading.write, error: dialect.toErrorBody },
       heartbeatMs: config.heartbeatMs,
+      recheck: () => recheckCaller(deps, request, reading.operation),
       toFailure: (cause) => toFailure(cause, requestId),
     });
     return new Response(stream, { headers: { ...headers, ...sseHeaders } });
