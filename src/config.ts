@@ -4,6 +4,7 @@
 // names the setting. `npm run deploy` runs the same function before it deploys.
 
 import * as z from "zod/mini";
+import { type Issuer, parseIssuers } from "./issuers.ts";
 import { err, ok, type Result } from "./lib/result.ts";
 
 const integer = (min: number, max: number) =>
@@ -65,7 +66,7 @@ function isHttpsUrl(text: string): boolean {
   return URL.parse(text)?.protocol === "https:";
 }
 
-const CLOSED_MODES = ["api-key"];
+const CLOSED_MODES = ["api-key", "jwt"];
 
 /** `open` is for everybody, so it cannot stand beside a mode that is not. */
 function areModes(modes: string[]): boolean {
@@ -102,8 +103,10 @@ const Vars = z.object({
   ENVIRONMENT: z.enum(["development", "production"], 'must be "development" or "production"'),
   AUTH_MODE: z.pipe(
     list,
-    z.array(z.string()).check(z.refine(areModes, 'must be "open", or one or more of "api-key"')),
+    z.array(z.string()).check(z.refine(areModes, 'must be "open", or one or both of "api-key" and "jwt"')),
   ),
+  // JSON, which is read when all else is right.
+  JWT_ISSUERS: z.string("must be set"),
   DEFAULT_AGENT: z.string("must be set").check(z.minLength(1, "must name an agent")),
   PUBLIC_URL: publicUrl,
   CORS_ORIGINS: origins,
@@ -160,6 +163,8 @@ export type Config = Readonly<{
   environment: "development" | "production";
   /** How callers say who they are; `open` stands alone. */
   authModes: readonly AuthMode[];
+  /** Whose access tokens are taken, with `jwt`. */
+  jwtIssuers: readonly Issuer[];
   defaultAgent: string;
   /** Without trailing slash; empty: each request's own origin. */
   publicUrl: string;
@@ -236,9 +241,15 @@ export function loadConfig(env: object): Result<Config, string[]> {
     return err(parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`));
   }
   const vars = parsed.data;
+  const issuers = parseIssuers(vars.JWT_ISSUERS, { httpsOnly: vars.ENVIRONMENT === "production" });
+  if (!issuers.ok) return issuers;
+  if (vars.AUTH_MODE.includes("jwt") && issuers.value.length === 0) {
+    return err(["JWT_ISSUERS must name an issuer, or AUTH_MODE must not have jwt"]);
+  }
   if (vars.ENVIRONMENT === "production") {
     const open: string[] = [];
-    if (vars.AUTH_MODE.includes("open")) open.push("AUTH_MODE must not be open in production: use api-key");
+    if (vars.AUTH_MODE.includes("open"))
+      open.push("AUTH_MODE must not be open in production: use api-key or jwt");
     if (vars.DEFAULT_AGENT === "conformance") {
       open.push("DEFAULT_AGENT must not be conformance in production: that agent is for development only");
     }
@@ -259,6 +270,7 @@ export function loadConfig(env: object): Result<Config, string[]> {
     Object.freeze({
       environment: vars.ENVIRONMENT,
       authModes: Object.freeze(vars.AUTH_MODE as AuthMode[]),
+      jwtIssuers: issuers.value,
       defaultAgent: vars.DEFAULT_AGENT,
       publicUrl: vars.PUBLIC_URL,
       corsOrigins: Object.freeze(vars.CORS_ORIGINS),

@@ -58,6 +58,7 @@ describe("the vars of wrangler.toml", () => {
     expect(configOf(defaults)).toEqual({
       environment: "development",
       authModes: ["open"],
+      jwtIssuers: [],
       defaultAgent: "echo",
       publicUrl: "",
       corsOrigins: [],
@@ -370,6 +371,36 @@ describe("lists of numbers", () => {
     });
     expect(config.webhookPorts).toEqual([8443, 1, 65_535]);
     expect(config.webhookRetryMs).toEqual([0, 1_000, 604_800_000]);
+  });
+});
+
+describe("AUTH_MODE", () => {
+  const issuers = JSON.stringify([{ issuer: "https://id.example.com/", audience: "a2a" }]);
+
+  it.each([
+    ["api-key", ["api-key"]],
+    [" jwt , api-key ", ["jwt", "api-key"]],
+    ["jwt", ["jwt"]],
+  ])("%j is %j", (text, modes) => {
+    for (const vars of [defaults, production]) {
+      expect(configOf({ ...vars, AUTH_MODE: text, JWT_ISSUERS: issuers }).authModes).toEqual(modes);
+    }
+  });
+
+  it("with jwt wants an issuer", () => {
+    expect(problemsOf({ ...defaults, AUTH_MODE: "jwt" })).toEqual([
+      expect.stringMatching(/^JWT_ISSUERS must/),
+    ]);
+  });
+
+  it("takes plain http from an issuer in development only", () => {
+    const plain = issuers.replace("https:", "http:");
+    expect(configOf({ ...defaults, JWT_ISSUERS: plain }).jwtIssuers[0]?.issuer).toBe(
+      "http://id.example.com/",
+    );
+    expect(problemsOf({ ...production, JWT_ISSUERS: plain })).toEqual([
+      "JWT_ISSUERS[0].issuer must be an https URL in production",
+    ]);
   });
 });
 

@@ -7,6 +7,7 @@ import { createApiKeyAuthentication } from "./api-key.ts";
 import { type Authenticated, type Basis, toOwner } from "./caller.ts";
 import { type Credential, readCredential } from "./credential.ts";
 import { createCustomRoles } from "./custom-roles.ts";
+import { createJwtAuthentication } from "./jwt.ts";
 import { type CredentialKind, type Refusal, toFailure } from "./refusal.ts";
 import type { CustomRoles } from "./roles.ts";
 import { createSessions, type Rights, type Sessions } from "./sessions.ts";
@@ -20,7 +21,14 @@ export type Authenticator = (text: string) => Promise<Result<Authenticated, Refu
 export type AuthenticationDeps = {
   config: Pick<
     Config,
-    "authModes" | "sessionMs" | "sessionMaxMs" | "sessionsPerOwner" | "sessionRatePerMinute"
+    | "authModes"
+    | "jwtIssuers"
+    | "allowPrivateWebhooks"
+    | "dohUrl"
+    | "sessionMs"
+    | "sessionMaxMs"
+    | "sessionsPerOwner"
+    | "sessionRatePerMinute"
   >;
   db: D1Database;
   /** The scopes of roles that are not built in. Default: those in the database. */
@@ -44,6 +52,9 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
   const keys = createApiKeyAuthentication(db, customRoles, now);
   const takesKeys = config.authModes.includes("api-key");
   if (takesKeys) authenticators.set("api-key", keys.authenticate);
+  const issuers = config.authModes.includes("jwt") ? config.jwtIssuers : [];
+  const tokens = createJwtAuthentication({ issuers, config, customRoles, now });
+  if (issuers.length > 0) authenticators.set("jwt", tokens.authenticate);
 
   /** Of a session's credential; one of a kind that is not taken here has none. */
   async function rightsOf(basis: Basis): Promise<Rights | undefined> {
@@ -53,6 +64,10 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
       case "key": {
         const caller = takesKeys ? await keys.byHash(basis.hash) : undefined;
         return caller?.ok ? { ...caller.value, expiresAt: caller.value.basis.expiresAt } : undefined;
+      }
+      case "jwt": {
+        const grants = await tokens.grantsOf(basis);
+        return grants && { ...grants, expiresAt: basis.expiresAt };
       }
     }
   }

@@ -24,6 +24,8 @@ export type Basis = {
   | { kind: "open" }
   /** An API key, and the secret of it that was presented, by its SHA-256: after a rotation there are two. */
   | { kind: "key"; id: string; hash: string }
+  /** A token: whose, and what it said of roles (ours, as its issuer's are mapped) and scopes. */
+  | { kind: "jwt"; issuer: string; roles: readonly string[]; scopes: readonly string[] }
 );
 
 /** A caller as authentication knows it. */

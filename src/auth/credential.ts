@@ -11,6 +11,7 @@ const forms: readonly { kind: CredentialKind; form: RegExp }[] = [
   // Also what is not quite one: in open mode it must not pass for nothing.
   { kind: "session", form: /^a2as_/ },
   { kind: "api-key", form: /^a2a_[A-Za-z0-9_-]{16,128}$/ },
+  { kind: "jwt", form: /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/ },
 ];
 
 /**

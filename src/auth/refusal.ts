@@ -20,6 +20,23 @@ export type RefusalReason =
   | "unknown_session"
   /** Of a session: the credential that it was made from is not valid any more. */
   | "credential_ended"
+  /** A token longer than 8 KB. */
+  | "too_large"
+  | "unknown_issuer"
+  | "wrong_audience"
+  | "wrong_algorithm"
+  /** Another `typ` than the issuer's tokens have. */
+  | "wrong_type"
+  /** The issuer has no key of that name that fits the algorithm. */
+  | "unknown_kid"
+  /** The issuer's key is too short, or none. */
+  | "unusable_key"
+  /** The issuer's keys cannot be had just now. */
+  | "keys_unavailable"
+  | "bad_signature"
+  | "not_yet_valid"
+  | "no_subject"
+  | "no_owner"
   | "expired"
   | "revoked";
 
@@ -27,17 +44,27 @@ export type Refusal = {
   reason: RefusalReason;
   /** What kind of credential its form says it is. */
   kind?: CredentialKind;
-  /** What names the credential and is no secret, as far as it says: the id of a key or a session. Anybody may have made it up. */
+  /**
+   * What names the credential and is no secret, as far as it says: the id of a key or a session, or a
+   * configured issuer. Anybody may have made it up.
+   */
   name?: string;
 };
 
-export type CredentialKind = "api-key" | "session";
+export type CredentialKind = "api-key" | "jwt" | "session";
 
 /** A stranger who sent nothing is told what to send; RFC 6750 §3.1 keeps `error` for those who sent something. */
 const silent: ReadonlySet<RefusalReason> = new Set(["missing", "unsupported_scheme"]);
 
 /** What the caller is told, with the challenges of RFC 9110 §11.6.1: one for each way to send a credential. */
 export function toFailure({ reason }: Refusal, modes: readonly AuthMode[]): Failure {
+  if (reason === "keys_unavailable") {
+    // Not 401: the client would throw away a token that may be good.
+    return failure("UNAVAILABLE", {
+      message: "The credential cannot be checked at the moment",
+      retryAfterSeconds: 5,
+    });
+  }
   const isSilent = silent.has(reason);
   const parameters = `realm="a2a"${isSilent ? "" : ', error="invalid_token"'}`;
   const challenges = [`Bearer ${parameters}`];

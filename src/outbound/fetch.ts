@@ -46,17 +46,16 @@ export type OutboundOptions = {
   resolve: Resolve | undefined;
   fetch?: typeof fetch;
   now(): number;
-  /** How much of an answer's body is kept, in bytes, at most 16,384; default 4,096. */
+  /** How much of an answer's body is kept, in bytes, at most `maxBytes`; default 4,096. */
   keepBytes?: number;
+  /** A body up to this length is read to its end, so that the connection can be used again; default 16,384. */
+  maxBytes?: number;
 };
-
-/** A body up to this length is read to its end, so that the connection can be used again. */
-const MAX_BYTES = 16_384;
 
 type Failure = { error: OutboundError["error"]; detail: string };
 
 export function createOutbound(options: OutboundOptions): Outbound {
-  const { policy, now, keepBytes = 4_096 } = options;
+  const { policy, now, keepBytes = 4_096, maxBytes = 16_384 } = options;
   const fetch: typeof globalThis.fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
   const resolve = policy.allowPrivate ? undefined : options.resolve;
   if (resolve === undefined && !policy.allowPrivate) throw new Error("the address guard needs a resolver");
@@ -89,7 +88,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
         sent.then((late) => late.body?.cancel()).catch(() => {});
         return deadline.failure();
       }
-      const { bytes } = await readAnswer(response, MAX_BYTES, deadline.signal);
+      const { bytes } = await readAnswer(response, maxBytes, deadline.signal);
       if (deadline.passed() === "aborted") return deadline.failure();
       // The status is the verdict: a body that never ends, or breaks off, does not make it unsaid.
       const text = new TextDecoder().decode(bytes.subarray(0, keepBytes), { stream: true });
