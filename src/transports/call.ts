@@ -42,6 +42,8 @@ export async function recheckCaller(deps: Deps, request: Request, name: Operatio
   } catch {
     return;
   }
+  // Others behind its address are guessing.
+  if (!caller.ok && caller.error.reason === "RATE_LIMIT_EXCEEDED") return;
   requireScope(orThrow(caller), operations[name].scope);
 }
 

@@ -196,7 +196,7 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     expect(parsed.success ? "" : `${verb} ${path}: ${parsed.error.message}`).toBe("");
   }
 
-  return { deps, send, call, result, refusal, homes: askedHomes, endpoints: askedEndpoints, woken };
+  return { deps, admin, send, call, result, refusal, homes: askedHomes, endpoints: askedEndpoints, woken };
 }
 
 type Operation = {
