@@ -3,6 +3,7 @@
 // D1 knows which there are; what is asked or changed about one is its home's to answer. A home is asked only about
 // configs that D1 knows: any other name would make an object.
 
+import type { Operator } from "../auth/operator.ts";
 import type { DeliveryHealth } from "../delivery/exchange.ts";
 import { type PushSecrets, rotateSecret, sealingContext } from "../delivery/push-secrets.ts";
 import { open, seal } from "../keys/sealing.ts";
@@ -77,8 +78,10 @@ export const configRoutes: readonly AnyRoute[] = [
     summary: "Send no notifications of a config until it is resumed",
     fields: {},
     answer: PushConfigStatus,
-    handle: (deps, { path }) =>
-      withHealth(deps, path, (home, key) => home.setDelivery({ ...key, state: "paused" })),
+    handle: (deps, call) =>
+      withHealth(deps, call.path, (home, key, owner) =>
+        home.setDelivery({ ...key, by: toBy(owner, call), state: "paused" }),
+      ),
   }),
   route({
     verb: "POST",
@@ -87,8 +90,10 @@ export const configRoutes: readonly AnyRoute[] = [
     description: "What has gathered meanwhile goes out in order.",
     fields: {},
     answer: PushConfigStatus,
-    handle: (deps, { path }) =>
-      withHealth(deps, path, (home, key) => home.setDelivery({ ...key, state: "active" })),
+    handle: (deps, call) =>
+      withHealth(deps, call.path, (home, key, owner) =>
+        home.setDelivery({ ...key, by: toBy(owner, call), state: "active" }),
+      ),
   }),
   route({
     verb: "POST",
@@ -106,7 +111,7 @@ export const configRoutes: readonly AnyRoute[] = [
       }),
     },
     answer: RotatedSecret,
-    handle: (deps, { path, values }) => rotate(deps, path, values),
+    handle: (deps, call) => rotate(deps, call),
   }),
   route({
     verb: "POST",
@@ -122,10 +127,11 @@ export const configRoutes: readonly AnyRoute[] = [
     },
     status: 202,
     answer: Replay,
-    async handle(deps, { values: { from, to, ...path } }) {
+    async handle(deps, { values: { from, to, ...path }, operator }) {
       if (to < from) throw invalid("to", "must not be before `from`");
-      const { key, home } = await find(deps, path);
-      return orThrow(await reach(() => home.replay({ ...key, from, to })));
+      const { row, key, home } = await find(deps, path);
+      const by = toBy(row.owner, { operator });
+      return orThrow(await reach(() => home.replay({ ...key, by, from, to })));
     },
   }),
 ];
@@ -142,32 +148,39 @@ async function find(
 async function withHealth(
   deps: AdminDeps,
   path: Path,
-  ask: (home: HomeOperator, key: Omit<ConfigKey, "home">) => Promise<Result<DeliveryHealth, Failure>>,
+  ask: (
+    home: HomeOperator,
+    key: Omit<ConfigKey, "home">,
+    owner: string,
+  ) => Promise<Result<DeliveryHealth, Failure>>,
 ): Promise<PushConfigStatus> {
   const { row, key, home } = await find(deps, path);
-  const health = orThrow(await reach(() => ask(home, key)));
+  const health = orThrow(await reach(() => ask(home, key, row.owner)));
   // D1 hears of a change a moment later.
   return { ...toConfig({ ...row, state: health.state, reason: health.reason }), health: toHealth(health) };
 }
 
+type Rotation = { secret?: string | undefined; overlapSeconds?: number | undefined };
+
 async function rotate(
   deps: AdminDeps,
-  path: Path,
-  {
-    secret = newSecret(),
-    overlapSeconds = OVERLAP_SECONDS,
-  }: { secret?: string | undefined; overlapSeconds?: number | undefined },
+  { path, values, operator }: { path: Path; values: Rotation; operator: Operator },
 ): Promise<RotatedSecret> {
-  const { key, home } = await find(deps, path);
+  const { secret = newSecret(), overlapSeconds = OVERLAP_SECONDS } = values;
+  const { row, key, home } = await find(deps, path);
   const { sealed: was } = orThrow(await reach(() => home.sealedSecrets(key)));
   const context = sealingContext(key.task, key.config);
   const secrets = was === null ? {} : await openSecrets(deps, was, context);
   const now = deps.now();
   const rotated = rotateSecret(secrets, { value: secret, now, overlapMs: overlapSeconds * 1_000 });
   const sealed = await seal(deps.ring, JSON.stringify(rotated), context);
-  orThrow(await reach(() => home.rotateSecret({ ...key, sealed, was })));
+  orThrow(await reach(() => home.rotateSecret({ ...key, by: toBy(row.owner, { operator }), sealed, was })));
   const until = Math.max(0, ...(rotated.secrets ?? []).map((older) => older.until ?? 0));
   return { secret, previousValidUntil: until === 0 ? null : toTime(until) };
+}
+
+function toBy(owner: string, { operator }: { operator: Operator }) {
+  return { owner, actor: operator.actor };
 }
 
 async function openSecrets({ ring }: AdminDeps, sealed: string, context: string): Promise<PushSecrets> {

@@ -3,6 +3,7 @@
 // A retry asks the home first and marks the letter then: if the mark is lost, the letter is dead in this list and
 // alive in its home, and is marked when it is delivered. The other way round it could be retrying for ever.
 
+import type { Operator } from "../auth/operator.ts";
 import { orThrow } from "../operations/or-throw.ts";
 import { A2AError } from "../protocol/errors.ts";
 import {
@@ -72,7 +73,7 @@ export const deadLetterRoutes: readonly AnyRoute[] = [
     fields: {},
     status: 202,
     answer: DeadLetterWithBody,
-    handle: (deps, { path }) => retry(deps, path),
+    handle: (deps, { path, operator }) => retry(deps, path, operator),
   }),
   route({
     verb: "POST",
@@ -110,12 +111,14 @@ async function find({ db }: AdminDeps, { id = "" }: Readonly<Record<string, stri
 async function retry(
   deps: AdminDeps,
   path: Readonly<Record<string, string>>,
+  { actor }: Operator,
 ): Promise<ReturnType<typeof withBody>> {
   const letter = await find(deps, path);
   if (letter.state !== "dead" && letter.state !== "retrying") throw isOver(letter);
-  const { task, config, seq, sequence } = letter;
+  const { owner, task, config, seq, sequence } = letter;
   const home = deps.homeAt(letter.home);
-  const { gone } = orThrow(await reach(() => home.retryDead([{ task, config, seq, sequence }])));
+  const retried = [{ task, config, seq, sequence }];
+  const { gone } = orThrow(await reach(() => home.retryDead(retried, { owner, actor })));
   if (gone.length > 0) {
     const message = "This notification cannot be retried: its config or its task exists no more.";
     throw new A2AError("UNSUPPORTED_OPERATION", { message });

@@ -15,6 +15,9 @@ type ConfigOfTask = { task: string; config: string };
 
 type DeadQuery = ConfigOfTask & { seq: number; sequence: number };
 
+/** Which operator acts, and on whose things: see tasks/commands. */
+type By = { owner: string; actor: string };
+
 /** A home as operators see it. Plain data in and out, as it goes over RPC. */
 export type HomeOperator = {
   /** Those of the letters that the home still keeps. */
@@ -22,16 +25,20 @@ export type HomeOperator = {
   /** They are in D1 now. */
   deadFiled(ids: string[]): Promise<void>;
   /** Gives dead notifications another life; `gone` are those whose config or task exists no more. */
-  retryDead(letters: DeadQuery[]): Promise<Result<{ accepted: number; gone: DeadQuery[] }, Failure>>;
+  retryDead(letters: DeadQuery[], by: By): Promise<Result<{ accepted: number; gone: DeadQuery[] }, Failure>>;
   /** Sends again what was committed between two times (ms, both inclusive). */
   replay(
-    query: ConfigOfTask & { from: number; to: number },
+    query: ConfigOfTask & { by: By; from: number; to: number },
   ): Promise<Result<{ notifications: number }, Failure>>;
-  setDelivery(query: ConfigOfTask & { state: "active" | "paused" }): Promise<Result<DeliveryHealth, Failure>>;
+  setDelivery(
+    query: ConfigOfTask & { by: By; state: "active" | "paused" },
+  ): Promise<Result<DeliveryHealth, Failure>>;
   deliveryHealth(query: ConfigOfTask): Promise<Result<DeliveryHealth, Failure>>;
   sealedSecrets(query: ConfigOfTask): Promise<Result<{ sealed: string | null }, Failure>>;
   /** Refused when the secrets are no longer those that were read (`was`). */
-  rotateSecret(query: ConfigOfTask & { sealed: string; was: string | null }): Promise<Result<void, Failure>>;
+  rotateSecret(
+    query: ConfigOfTask & { by: By; sealed: string; was: string | null },
+  ): Promise<Result<void, Failure>>;
 };
 
 /** An EndpointObject as operators see it. */

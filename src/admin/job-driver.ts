@@ -21,7 +21,9 @@ export async function driveRetryJob(deps: WorkDeps, id: string): Promise<void> {
   if (!job) return;
   const { rows, next } = await readChunk(deps.db, job, CHUNK);
   const groups = Map.groupBy(rows, ({ home, task, config }) => JSON.stringify([home, task, config]));
-  const results = await Promise.all([...groups.values()].map((letters) => retryGroup(deps, letters)));
+  const results = await Promise.all(
+    [...groups.values()].map((letters) => retryGroup(deps, letters, job.actor)),
+  );
   const retried = results.flatMap(({ accepted }) => accepted);
   const advanced = await advanceRetryJob(deps.db, job, {
     retried,
@@ -50,14 +52,18 @@ export async function wakeJob(deps: Pick<WorkDeps, "wakeJob">, id: string): Prom
 type GroupResult = { accepted: ListedLetter[]; gone: number; failed: number };
 
 /** Retries the letters of one config, in the order of their events. */
-async function retryGroup({ homeAt }: WorkDeps, letters: ListedLetter[]): Promise<GroupResult> {
+async function retryGroup(
+  { homeAt }: WorkDeps,
+  letters: ListedLetter[],
+  actor: string,
+): Promise<GroupResult> {
   const [first] = letters;
   if (!first) return { accepted: [], gone: 0, failed: 0 };
   const asked = letters
     .map(({ task, config, seq, sequence }) => ({ task, config, seq, sequence }))
     .toSorted((a, b) => a.seq - b.seq);
   try {
-    const answer = await homeAt(first.home).retryDead(asked);
+    const answer = await homeAt(first.home).retryDead(asked, { owner: first.owner, actor });
     if (answer.ok) {
       const gone = new Set(answer.value.gone.map(({ seq }) => seq));
       return { accepted: letters.filter(({ seq }) => !gone.has(seq)), gone: gone.size, failed: 0 };

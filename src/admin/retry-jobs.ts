@@ -31,10 +31,10 @@ export const retryJobRoutes: readonly AnyRoute[] = [
     fields: letterFields,
     status: 202,
     answer: RetryJob,
-    async handle(deps, { values }) {
+    async handle(deps, { values, operator: { actor } }) {
       checkConfig(values);
       const now = deps.now();
-      const job = await createRetryJob(deps.db, { id: uuidv7(now), filter: values, now });
+      const job = await createRetryJob(deps.db, { id: uuidv7(now), filter: values, actor, now });
       await wakeJob(deps, job.id);
       return toJob(job);
     },

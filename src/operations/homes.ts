@@ -56,7 +56,7 @@ export async function callHome<T>(
   call: (home: Home, by: By, repeated: boolean) => Promise<T>,
 ): Promise<T> {
   const id = deps.homes.idFromName(`${owner}/${shard}`);
-  const by: By = { actor };
+  const by: By = { owner, actor };
   // A stub's own type describes what RPC could do with a result; ours are plain data and streams.
   const stub = () => deps.homes.get(id) as unknown as Home;
   try {

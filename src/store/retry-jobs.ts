@@ -34,6 +34,8 @@ export type RetryJob = {
   /** Whose home could not be asked; they are still dead. */
   failed: number;
   step: number;
+  /** The operator who made it; empty: it was made before they were remembered. */
+  actor: string;
   createdAt: number;
   updatedAt: number;
 };
@@ -41,19 +43,19 @@ export type RetryJob = {
 type Row = Omit<RetryJob, "filter"> & { filter: string };
 
 const COLUMNS =
-  "id, state, filter, cursor_at AS cursorAt, cursor_id AS cursorId, retried, gone, failed, step, created_at AS createdAt, updated_at AS updatedAt";
+  "id, state, filter, cursor_at AS cursorAt, cursor_id AS cursorId, retried, gone, failed, step, actor, created_at AS createdAt, updated_at AS updatedAt";
 
 export async function createRetryJob(
   db: D1Database,
-  { id, filter, now }: { id: string; filter: RetryFilter; now: number },
+  { id, filter, actor, now }: { id: string; filter: RetryFilter; actor: string; now: number },
 ): Promise<RetryJob> {
   const row = await db
     .prepare(
       `INSERT INTO retry_jobs (id, state, filter, cursor_at, cursor_id, retried, gone, failed, step, lease_until,
-         created_at, updated_at)
-       VALUES (?1, 'running', ?2, 0, '', 0, 0, 0, 0, 0, ?3, ?3) RETURNING ${COLUMNS}`,
+         actor, created_at, updated_at)
+       VALUES (?1, 'running', ?2, 0, '', 0, 0, 0, 0, 0, ?4, ?3, ?3) RETURNING ${COLUMNS}`,
     )
-    .bind(id, JSON.stringify(filter), now)
+    .bind(id, JSON.stringify(filter), now, actor)
     .first<Row>();
   if (row === null) throw new Error("a retry job was inserted and is not there");
   return toJob(row);

@@ -1,6 +1,7 @@
 // What happens in a home without anybody asking: its alarm sees to what is due, and tells D1 of the home, so
 // that the cron can notice an alarm that was lost.
 
+import type { AuditShipping } from "../audit/shipping.ts";
 import { log } from "../telemetry/log.ts";
 import type { Jobs } from "./jobs.ts";
 import type { Notifications } from "./notifications.ts";
@@ -23,6 +24,7 @@ export type ClockOptions = {
   jobs: Jobs;
   notifications: Notifications;
   shipping: Shipping;
+  auditing: AuditShipping;
   now(): number;
   retentionMs: number;
   /**
@@ -58,7 +60,7 @@ export class Clock {
   }
 
   async #runDue(now: number): Promise<void> {
-    const { store, jobs, notifications, shipping, retentionMs } = this.#options;
+    const { store, jobs, notifications, shipping, auditing, retentionMs } = this.#options;
     let name: string | undefined;
     for (const { kind, key } of store.due.take(now, ITEMS)) {
       if (kind === "job") {
@@ -72,12 +74,14 @@ export class Clock {
     }
     notifications.ringOverdue(now);
     await shipping.run(now);
+    await auditing.run(now);
     // A time that D1 knows and that has passed is corrected, or the cron would wake this home for nothing.
     if (name !== undefined || this.#reportedDueAt < now) await this.#report(now, name);
   }
 
   async #report(now: number, name: string | undefined): Promise<void> {
     const { store, notifications, shipping, report } = this.#options;
+    // Of the audit nobody waits for a minute more: it would cost every home that has done something a visit of the cron.
     const dueAt = earliest(store.due.earliest(["job", "trim"]), notifications.wakesAt, shipping.wakesAt);
     const reported = dueAt === undefined ? undefined : Math.max(dueAt, now + REPORT_SLACK_MS);
     try {
@@ -92,10 +96,10 @@ export class Clock {
 
   /** Sets the alarm for whatever comes first. */
   #arm(): void {
-    const { store, turns, notifications, shipping, now } = this.#options;
+    const { store, turns, notifications, shipping, auditing, now } = this.#options;
     if (store.exists) {
       const due = store.due.earliest(["job", "trim", "register"]);
-      const at = earliest(due, notifications.wakesAt, shipping.wakesAt);
+      const at = earliest(due, notifications.wakesAt, shipping.wakesAt, auditing.wakesAt);
       // What could not be done now is not tried at once again.
       if (at !== undefined) store.due.ring(Math.max(at, now() + MIN_PAUSE_MS));
     }

@@ -3,6 +3,7 @@
 // Answers come as JSON, written once and passed on as bytes. As objects they would be copied twice on the way,
 // and could grow beyond the 32 MiB of an RPC value, which writes a number with nine bytes.
 
+import type { Caller } from "../auth/caller.ts";
 import type { PushConfigAnswer, PushConfigView, StoredConfig } from "../delivery/stored-config.ts";
 import type { JsonBytes } from "../lib/bytes.ts";
 import type { Result } from "../lib/result.ts";
@@ -11,11 +12,8 @@ import type { Message } from "../protocol/message.ts";
 import type { ListFilter, Position } from "./records.ts";
 import type { IdempotencyKey } from "./store.ts";
 
-/** Who acts for the owner: the audit names it, and limits of one caller go by it. */
-export type By = {
-  /** Kind, issuer and subject of the credential: see `toOwner`. */
-  actor: string;
-};
+/** Who acts, and for whom: the audit names both, and limits of one caller go by the actor. */
+export type By = Pick<Caller, "owner" | "actor">;
 
 export type SendCommand = {
   by: By;

@@ -7,6 +7,8 @@
 import { DurableObject } from "cloudflare:workers";
 import { createRegistry } from "../agents/registry.ts";
 import type { JobHome, JobParams, JobReport, JobStart } from "../agents/workflow.ts";
+import { type AuditTail, EMPTY_TAIL } from "../audit/chain.ts";
+import { AuditShipping } from "../audit/shipping.ts";
 import { loadConfig } from "../config.ts";
 import {
   type DeliveryHealth,
@@ -22,6 +24,7 @@ import { type Failure, failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
+import { saveAudit } from "../store/audit.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
 import { reportHome } from "../store/homes.ts";
 import { metricKey } from "../telemetry/metrics.ts";
@@ -77,7 +80,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     if (!agents.ok) throw new Error(agents.error);
 
     const home = ctx.id.toString();
-    const store = new Store(ctx.storage, ctx.id.name ?? "");
+    const store = new Store(ctx.storage, home, ctx.id.name ?? "");
     const waitUntil = (promise: Promise<unknown>) => ctx.waitUntil(promise);
     const metrics = () => env.METRICS.get(env.METRICS.idFromName("all"));
     const tally = createTally({
@@ -105,6 +108,14 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
       notificationsOf: delivery.commands.notificationsOf.bind(delivery.commands),
       continueTask: (record: TaskRecord) => void this.#inbox.continue(record),
     };
+    const auditing = new AuditShipping({
+      chain: store.audit,
+      now: Date.now,
+      write: (change) => store.write(change),
+      archive: (entries) => saveAudit(env.DB, entries),
+      ring: (at) => store.due.ring(at),
+    });
+    store.onRecord = () => auditing.soon();
     const { turnTimeoutMs, stepMs, jobWatchMs: watchMs, taskRetentionMs: retentionMs } = config;
     this.#store = store;
     this.#delivery = delivery;
@@ -126,6 +137,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     this.#clock = new Clock({
       ...shared,
       ...delivery,
+      auditing,
       turns: this.#turns,
       jobs: this.#jobs,
       retentionMs,
@@ -220,11 +232,13 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     if (!record) return err(notFound(query.id));
     if (query.repeated && record.state === "TASK_STATE_CANCELED") return ok(toJsonBytes(this.#view(record)));
     if (isTerminal(record.state)) return err(ended("TASK_NOT_CANCELABLE", record));
+    const recordIt = () =>
+      this.#store.record({ kind: "task.canceled", ...query.by, agent: record.agent, task: record.id });
     const turn = this.#turns.get(record.id);
     if (turn) {
-      turn.stop("TASK_STATE_CANCELED");
+      turn.stop("TASK_STATE_CANCELED", undefined, recordIt);
     } else {
-      this.#store.put(record, { kind: "status", state: "TASK_STATE_CANCELED" }, Date.now());
+      this.#store.put(record, { kind: "status", state: "TASK_STATE_CANCELED" }, Date.now(), recordIt);
       if (record.job) this.#jobs.notify(record.id);
     }
     return this.get(query);
@@ -255,11 +269,11 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   async setPushConfig(command: PushCommand): Promise<Result<PushConfigAnswer, Failure>> {
     const refused = this.#refusalOf("push_configs", command);
     if (refused) return err(refused);
-    const { agent, taskId, config } = command;
+    const { by, agent, taskId, config } = command;
     await this.#store.commits.turn();
     this.#enter();
     const record = this.#find({ agent, id: taskId });
-    return record ? this.#delivery.commands.set(record, config) : err(notFound(taskId));
+    return record ? this.#delivery.commands.set(record, config, by) : err(notFound(taskId));
   }
 
   async getPushConfig(command: PushQuery): Promise<Result<PushConfigView, Failure>> {
@@ -283,12 +297,12 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   async deletePushConfig(command: PushQuery): Promise<Result<void, Failure>> {
     const refused = this.#refusalOf("push_configs", command);
     if (refused) return err(refused);
-    const { agent, taskId, id } = command;
+    const { by, agent, taskId, id } = command;
     await this.#store.commits.turn();
     this.#enter();
     const record = this.#find({ agent, id: taskId });
     if (!record) return err(notFound(taskId));
-    await this.#delivery.commands.delete(taskId, id);
+    await this.#delivery.commands.delete(taskId, id, by);
     return ok(undefined);
   }
 
@@ -307,19 +321,22 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   }
 
   async setDelivery(
-    query: ConfigQuery & { state: "active" | "paused" },
+    query: ConfigQuery & { by: By; state: "active" | "paused" },
   ): Promise<Result<DeliveryHealth, Failure>> {
     return this.#delivery.operations.setState(query);
   }
 
   async replay(
-    query: ConfigQuery & { from: number; to: number },
+    query: ConfigQuery & { by: By; from: number; to: number },
   ): Promise<Result<{ notifications: number }, Failure>> {
     return this.#delivery.operations.replay(query);
   }
 
-  async retryDead(letters: DeadQuery[]): Promise<Result<{ accepted: number; gone: DeadQuery[] }, Failure>> {
-    return this.#delivery.operations.retryDead(letters);
+  async retryDead(
+    letters: DeadQuery[],
+    by: By,
+  ): Promise<Result<{ accepted: number; gone: DeadQuery[] }, Failure>> {
+    return this.#delivery.operations.retryDead(letters, by);
   }
 
   async sealedSecrets(query: ConfigQuery): Promise<Result<{ sealed: string | null }, Failure>> {
@@ -327,7 +344,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   }
 
   async rotateSecret(
-    query: ConfigQuery & { was: string | null; sealed: string },
+    query: ConfigQuery & { by: By; was: string | null; sealed: string },
   ): Promise<Result<void, Failure>> {
     return this.#delivery.operations.rotateSecret(query);
   }
@@ -342,6 +359,11 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     if (!exists) return;
     this.#store.write(() => dead.filed(ids));
     this.#delivery.shipping.filed();
+  }
+
+  /** The audit from after entry `n` on, as far as D1 may not have it. */
+  async auditTail(n: number): Promise<AuditTail> {
+    return this.#store.exists ? this.#store.audit.tail(n) : EMPTY_TAIL;
   }
 
   /** Answers when the object can be reached and its database read. */

@@ -126,7 +126,7 @@ export class Inbox {
     };
     const begun: Begun = { kind: "task", id: record.id, input: seq, first: { seq, task, taken: true } };
     // A config that comes with the message hears of everything.
-    const companion = this.#companion(command, record, seq, 0);
+    const companion = this.#companion(command, record, seq);
     if (agent.isDurable(toInput(message))) {
       jobs.begin({ before: undefined, record, entries: [step.entry], companion });
       return ok(begun);
@@ -169,19 +169,14 @@ export class Inbox {
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
     const refused = command.push && this.#options.push.check(id, command.push);
     if (refused) return err(refused);
-    const companion = this.#companion(command, stored, step.entry.seq, step.entry.seq - 1);
+    const { seq } = step.entry;
+    const companion = this.#companion(command, stored, seq);
     let taken = false;
     let begun: TaskRecord | undefined;
     if (live) {
-      live.receive(step);
-      if (companion) store.write(companion);
+      live.receive(step, companion);
     } else {
-      store.save({
-        before: stored,
-        after: step.record,
-        entries: [step.entry],
-        ...(companion && { companion }),
-      });
+      store.save({ before: stored, after: step.record, entries: [step.entry], companion });
       // A durable turn that runs is told of the message; otherwise the message begins the next turn.
       taken = stored.attempt === 0 || jobs.resume(step.record);
       if (stored.attempt === 0) begun = this.continue(step.record);
@@ -189,7 +184,7 @@ export class Inbox {
     // As the turn found it: the agent may have said something already.
     const record = begun ?? store.get(id) ?? stored;
     const task = store.journal.toTask(record, { historyLength: command.historyLength, artifacts: true });
-    return ok({ kind: "task", id, input: step.entry.seq, first: { seq: record.seq, task, taken } });
+    return ok({ kind: "task", id, input: seq, first: { seq: record.seq, task, taken } });
   }
 
   /** Begins the turn that answers the next message waiting in the task's journal; the task as it begins. */
@@ -214,20 +209,17 @@ export class Inbox {
   }
 
   /**
-   * What is written in the transaction that takes the message: the answer to its Idempotency-Key, and the push
-   * notification config it brings, which hears of what follows journal row `after`.
+   * What is written in the transaction that takes the message: who sent it, the answer to its Idempotency-Key, and the
+   * push notification config it brings, which hears of all that follows.
    */
-  #companion(
-    { idempotency, push: config }: SendCommand,
-    record: TaskRecord,
-    input: number,
-    after: number,
-  ): (() => void) | undefined {
+  #companion({ by, idempotency, push: config }: SendCommand, record: TaskRecord, input: number): () => void {
     const { store, now, push } = this.#options;
-    if (!idempotency && !config) return undefined;
     return () => {
+      const task = { ...by, agent: record.agent, task: record.id };
+      if (input === FIRST_ROW) store.record({ kind: "task.created", ...task });
+      else store.record({ kind: "task.continued", ...task, detail: { state: record.state } });
       if (idempotency) store.saveReplay(idempotency, { task: record.id, input }, now());
-      if (config) push.forgetSoon(record.id, config.id, push.save(record, config, after));
+      if (config) push.forgetSoon(record.id, config.id, push.save(record, config, input - 1, by));
     };
   }
 }

@@ -39,6 +39,8 @@ const MAX_CALLERS = 10_000;
 /** Nobody knows when a stream or a turn will end. */
 const CROWDED_RETRY_SECONDS = 5;
 
+type Actor = Pick<By, "actor">;
+
 export class Limits {
   readonly #options: LimitsOptions;
   readonly #buckets: Readonly<Record<CallKind, Buckets | undefined>>;
@@ -60,7 +62,7 @@ export class Limits {
   }
 
   /** Counts a call; why it is refused, if it is. */
-  call(kind: CallKind, { actor }: By): Failure | undefined {
+  call(kind: CallKind, { actor }: Actor): Failure | undefined {
     const { now } = this.#options;
     const at = now();
     const retryAt = this.#buckets[kind]?.take(credentialOf(actor), at);
@@ -77,7 +79,7 @@ export class Limits {
 
   /** Opens a stream as one of the caller's, until `closed` is called; one that does not open is closed. */
   async stream<T>(
-    { actor }: By,
+    { actor }: Actor,
     open: (closed: () => void) => Promise<Result<T, Failure>>,
   ): Promise<Result<T, Failure>> {
     const caller = credentialOf(actor);
@@ -96,7 +98,7 @@ export class Limits {
   }
 
   /** Waits for a task as one of the caller's sends that do. */
-  async wait<T>({ actor }: By, send: () => Promise<Result<T, Failure>>): Promise<Result<T, Failure>> {
+  async wait<T>({ actor }: Actor, send: () => Promise<Result<T, Failure>>): Promise<Result<T, Failure>> {
     const caller = credentialOf(actor);
     if (isCrowded(this.#waiting, caller, this.#options.config.callerWaitingSends)) {
       return err(this.#refuse("waiting_sends", CROWDED_RETRY_SECONDS));

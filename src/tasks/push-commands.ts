@@ -8,6 +8,8 @@ import type { PushConfigAnswer, PushConfigView, StoredConfig } from "../delivery
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import { log } from "../telemetry/log.ts";
+import type { By } from "./commands.ts";
+import { toConfigEvent } from "./config-event.ts";
 import { healthOf } from "./delivery-health.ts";
 import type { Lane } from "./lanes.ts";
 import type { TaskRecord } from "./machine.ts";
@@ -44,11 +46,11 @@ export class PushCommands {
   }
 
   /** Sets a config: a new one begins after the newest event, one with a known id replaces that. */
-  async set(record: TaskRecord, stored: StoredConfig): Promise<Result<PushConfigAnswer, Failure>> {
+  async set(record: TaskRecord, stored: StoredConfig, by: By): Promise<Result<PushConfigAnswer, Failure>> {
     const { store, changed } = this.#options;
     const refused = this.check(record.id, stored);
     if (refused) return err(refused);
-    const replaced = store.write(() => this.save(record, stored, record.seq));
+    const replaced = store.write(() => this.save(record, stored, record.seq, by));
     changed();
     await this.#forget(replaced);
     this.#release(record.id, stored.id);
@@ -69,7 +71,7 @@ export class PushCommands {
    * Writes a config whose notifications begin after journal row `after`; inside a transaction. Returns the lanes that
    * it replaces, some of whose sends may be under way: what was pending goes to the new one, a little later.
    */
-  save(record: TaskRecord, stored: StoredConfig, after: number): Lane[] {
+  save(record: TaskRecord, stored: StoredConfig, after: number, by: By): Lane[] {
     const { store, notifications, now, attemptMs } = this.#options;
     const at = now();
     const { endpoint, target, ...own } = stored;
@@ -109,6 +111,8 @@ export class PushCommands {
       if (again.list) store.lanes.insert(afresh(again, crypto.randomUUID()));
     }
     store.outbox.add([toConfigItem(config, lane, "active", null, at)]);
+    const kind = known?.deleting === false ? "config.replaced" : "config.created";
+    store.record(toConfigEvent(kind, config, lane, by));
     notifications.wake(lane);
     return replaced.filter((old) => old.pending);
   }
@@ -143,25 +147,33 @@ export class PushCommands {
   }
 
   /** Deletes a config. When it resolves no notification of it is being sent, and none will be. */
-  async delete(task: string, id: string): Promise<void> {
+  async delete(task: string, id: string, by: By): Promise<void> {
     const { store, now, changed } = this.#options;
     const config = store.exists ? store.configs.get(task, id) : undefined;
     if (!config) return;
     const lanes = this.#lanesOf(config);
     const pending = lanes.filter((lane) => lane.pending);
     const at = now();
+    // It is deleted with the first write, and once, however often that is finished.
+    let isNews = !config.deleting;
+    const record = () => {
+      if (isNews) store.record(toConfigEvent("config.deleted", config, lanes[0], by));
+    };
     if (pending.length > 0) {
       store.write(() => {
+        record();
         store.configs.markDeleting(task, id);
         for (const lane of pending) {
           store.lanes.save({ ...lane, due: null, batch: null, state: "paused", stateAt: at });
         }
       });
+      isNews = false;
       await this.#forget(pending);
     }
     store.write(() => {
       // Set again meanwhile: that one stays.
       if (store.configs.get(task, id)?.lane !== config.lane) return;
+      record();
       store.configs.delete(task, id);
       for (const lane of lanes) store.lanes.delete(lane.task, lane.lane);
       store.outbox.add([{ kind: "unconfig", task, config: id }, ...droppedItems(pending.length)]);

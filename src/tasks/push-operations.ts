@@ -1,8 +1,11 @@
 // What operators do with the notifications of a home: look, pause and resume, send again, rotate a secret.
 
+import type { AuditEvent } from "../audit/entry.ts";
 import type { DeliveryHealth } from "../delivery/exchange.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
+import type { By } from "./commands.ts";
+import { toConfigEvent } from "./config-event.ts";
 import type { Lane, Notification } from "./lanes.ts";
 import type { Notifications } from "./notifications.ts";
 import type { PushCommands } from "./push-commands.ts";
@@ -38,12 +41,15 @@ export class PushOperations {
     return config ? ok(this.#options.commands.health(config)) : err(configNotFound(query));
   }
 
-  setState(query: ConfigQuery & { state: "active" | "paused" }): Result<DeliveryHealth, Failure> {
+  setState(query: ConfigQuery & { by: By; state: "active" | "paused" }): Result<DeliveryHealth, Failure> {
     const { store, notifications, now, changed } = this.#options;
     const config = this.#find(query);
     if (!config) return err(configNotFound(query));
     const reason = query.state === "paused" ? "Paused by an operator." : null;
-    store.write(() => notifications.settling.setState(query.task, config, query.state, reason, now()));
+    store.write(() => {
+      if (!notifications.settling.setState(query.task, config, query.state, reason, now())) return;
+      this.#record(query.state === "paused" ? "config.paused" : "config.resumed", config, query.by);
+    });
     changed();
     for (const lane of store.lanes.forTask(query.task)) {
       if (lane.config === query.config) notifications.wake(lane);
@@ -52,7 +58,9 @@ export class PushOperations {
   }
 
   /** Sends again what the config received, or should have, between two times (ms, both inclusive). */
-  replay(query: ConfigQuery & { from: number; to: number }): Result<{ notifications: number }, Failure> {
+  replay(
+    query: ConfigQuery & { by: By; from: number; to: number },
+  ): Result<{ notifications: number }, Failure> {
     const { store } = this.#options;
     const config = this.#find(query);
     const main = config && store.lanes.get(query.task, config.lane);
@@ -68,12 +76,17 @@ export class PushOperations {
         return err(failure("INVALID_PARAMS", { violations: [{ field: "to", description }] }));
       }
     }
-    if (list.length > 0) this.#sendAgain(main, list);
+    if (list.length > 0) {
+      const { from, to } = query;
+      this.#sendAgain(main, list, () =>
+        this.#record("config.replayed", config, query.by, { from, to, notifications: list.length }),
+      );
+    }
     return ok({ notifications: list.length });
   }
 
   /** Gives dead notifications another life; `gone` are those whose task or config is no longer there. */
-  retryDead(letters: readonly DeadQuery[]): Result<{ accepted: number; gone: DeadQuery[] }, Failure> {
+  retryDead(letters: readonly DeadQuery[], by: By): Result<{ accepted: number; gone: DeadQuery[] }, Failure> {
     const { store } = this.#options;
     const byConfig = Map.groupBy(letters, ({ task, config }) => JSON.stringify([task, config]));
     const gone: DeadQuery[] = [];
@@ -87,9 +100,13 @@ export class PushOperations {
         main && seq > main.start && store.journal.entry(task, seq) !== undefined;
       const kept = group.filter(isKept);
       gone.push(...group.filter((letter) => !isKept(letter)));
-      if (!main) continue;
+      if (!config || !main) continue;
       const list = kept.map(({ seq, sequence }) => [seq, sequence] as const).sort(([a], [b]) => a - b);
-      if (list.length > 0) this.#sendAgain(main, list);
+      if (list.length > 0) {
+        this.#sendAgain(main, list, () =>
+          this.#record("config.retried", config, by, { notifications: list.length }),
+        );
+      }
       accepted += list.length;
     }
     return ok({ accepted, gone });
@@ -101,7 +118,7 @@ export class PushOperations {
   }
 
   /** Replaces the secrets that were read as `was`; refuses if its owner has set others since. */
-  rotateSecret(query: ConfigQuery & { was: string | null; sealed: string }): Result<void, Failure> {
+  rotateSecret(query: ConfigQuery & { by: By; was: string | null; sealed: string }): Result<void, Failure> {
     const { store } = this.#options;
     const config = this.#find(query);
     if (!config) return err(configNotFound(query));
@@ -109,12 +126,15 @@ export class PushOperations {
       const message = "The config was changed at the same time; try again.";
       return err(failure("UNAVAILABLE", { message, retryAfterSeconds: 1 }));
     }
-    store.write(() => store.configs.save({ ...config, sealed: query.sealed }));
+    store.write(() => {
+      store.configs.save({ ...config, sealed: query.sealed });
+      this.#record("config.secret_rotated", config, query.by);
+    });
     return ok(undefined);
   }
 
   /** Makes a lane with a list of its own. It runs beside the main one: new events do not wait for old ones. */
-  #sendAgain(main: Lane, list: readonly Notification[]): void {
+  #sendAgain(main: Lane, list: readonly Notification[], record: () => void): void {
     const { store, notifications, now } = this.#options;
     const at = now();
     const lane: Lane = {
@@ -130,8 +150,17 @@ export class PushOperations {
       failingSince: null,
       batch: null,
     };
-    store.write(() => store.lanes.insert(lane));
+    store.write(() => {
+      store.lanes.insert(lane);
+      record();
+    });
     notifications.wake(lane);
+  }
+
+  #record(kind: AuditEvent["kind"], config: PushConfig, by: By, detail?: AuditEvent["detail"]): void {
+    const { store } = this.#options;
+    const lane = store.lanes.get(config.task, config.lane);
+    store.record(toConfigEvent(kind, config, lane, by, detail));
   }
 
   #find({ task, config: id }: ConfigQuery): PushConfig | undefined {

@@ -159,6 +159,17 @@ const migrations: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX dead_by_task ON dead (task);
   `,
+  `
+  -- Who did what: see audit/entry. Once D1 has them, only the newest entry stays: the next one follows it.
+  CREATE TABLE audit (
+    n INTEGER PRIMARY KEY,       -- 1 for the first
+    at INTEGER NOT NULL,         -- ms
+    since INTEGER NOT NULL,      -- at of the entry before; 0: there was none
+    body TEXT NOT NULL,          -- JSON, AuditEvent
+    hash TEXT NOT NULL,          -- of this entry and the hash before
+    shipped INTEGER NOT NULL     -- 1: D1 has it, and all before
+  );
+  `,
 ];
 
 /** The schema's version in this database; 0 when there is none. Writes nothing. */

@@ -96,11 +96,16 @@ export class Settling {
     lanes.save(lane);
   }
 
-  /** Stops a config and all that is under way for it, or lets it go on with what has gathered meanwhile. */
-  setState(task: string, config: PushConfig, state: LaneState, reason: string | null, now: number): void {
+  /**
+   * Stops a config and all that is under way for it, or lets it go on with what has gathered meanwhile; false if that
+   * is its state already.
+   */
+  setState(task: string, config: PushConfig, state: LaneState, reason: string | null, now: number): boolean {
     const { lanes, outbox } = this.#options;
+    let changed = false;
     for (const lane of lanes.forTask(task)) {
       if (lane.config !== config.id || lane.state === state) continue;
+      changed = true;
       const resumed = state === "active";
       lanes.save({
         ...lane,
@@ -114,6 +119,7 @@ export class Settling {
       });
       if (lane.list === null) outbox.add([toConfigItem(config, lane, state, reason, now)]);
     }
+    return changed;
   }
 
   #settleMember(

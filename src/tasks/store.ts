@@ -2,6 +2,8 @@
 // waits for news of that task is woken when it is on disk.
 
 import { type Emission, toAgentMessage } from "../agents/emissions.ts";
+import { AuditChain } from "../audit/chain.ts";
+import type { AuditEvent } from "../audit/entry.ts";
 import { utf8Length } from "../lib/bytes.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
@@ -55,16 +57,22 @@ export class Store {
   readonly lanes: Lanes;
   readonly outbox: Outbox;
   readonly dead: DeadLetters;
+  readonly audit: AuditChain;
   readonly commits: Commits;
   readonly signals = new Signals();
   /** Called inside the transaction in which rows join the journal of a task. */
   onCommit: (task: string, entries: readonly Entry[], at: number) => void = () => {};
+  /** Called inside the transaction in which an entry joins the audit. */
+  onRecord: () => void = () => {};
   readonly #storage: DurableObjectStorage;
   readonly #name: string;
   #exists: boolean;
 
-  /** `name` is the home's own, known while it is called by it: when an alarm wakes the object it is not. */
-  constructor(storage: DurableObjectStorage, name: string) {
+  /**
+   * `home` is the object's id. `name` is the home's own, known while it is called by it: when an alarm wakes the object
+   * it is not.
+   */
+  constructor(storage: DurableObjectStorage, home: string, name: string) {
     this.#storage = storage;
     this.#name = name;
     this.records = new Records(storage.sql);
@@ -74,6 +82,7 @@ export class Store {
     this.lanes = new Lanes(storage.sql);
     this.outbox = new Outbox(storage.sql);
     this.dead = new DeadLetters(storage.sql);
+    this.audit = new AuditChain(storage.sql, home);
     this.commits = new Commits(storage);
     this.#exists = schemaVersion(storage.sql) > 0;
     if (this.#exists) migrate(storage);
@@ -103,6 +112,7 @@ export class Store {
     } catch (error) {
       this.records.forgetCounts();
       this.configs.forget();
+      this.audit.forget();
       throw error;
     }
   }
@@ -122,11 +132,17 @@ export class Store {
   }
 
   /** Applies what the server itself says about a task that no turn is in charge of. */
-  put(stored: TaskRecord, emission: Emission, now: number): TaskRecord {
+  put(stored: TaskRecord, emission: Emission, now: number, companion?: () => void): TaskRecord {
     const step = apply(stored, emission, now);
     if (!step) return stored;
-    this.save({ before: stored, after: step.record, entries: [step.entry] });
+    this.save({ before: stored, after: step.record, entries: [step.entry], ...(companion && { companion }) });
     return step.record;
+  }
+
+  /** Writes an entry of the audit; inside the transaction of what it tells. */
+  record(event: AuditEvent): void {
+    this.audit.append(event, Date.now());
+    this.onRecord();
   }
 
   /** Fails a task that no turn is in charge of. */

@@ -65,7 +65,7 @@ export type TurnStart = {
   pending: Entry[];
   /** In a re-run: the whole journal of the task. */
   journal?: Entry[];
-  /** Written together with the task's first row. */
+  /** Written together with the next rows of the task. */
   companion?: (() => void) | undefined;
   /** What the agent is told of the task's webhooks. */
   notifications: Notifications;
@@ -143,8 +143,8 @@ export class Turn {
     this.flush();
   }
 
-  /** Ends the turn from outside: canceled by its caller, or failed by the watchdog. */
-  stop(state: "TASK_STATE_CANCELED" | "TASK_STATE_FAILED", reason?: string): void {
+  /** Ends the turn from outside: canceled by its caller, or failed by the watchdog. `companion` is written with it. */
+  stop(state: "TASK_STATE_CANCELED" | "TASK_STATE_FAILED", reason?: string, companion?: () => void): void {
     if (this.#over) return;
     this.#putLeftovers();
     // One of them may have been too much, and ended it.
@@ -154,15 +154,26 @@ export class Turn {
     const message = reason === undefined ? undefined : this.#agentMessage(reason);
     const emission: Emission = { kind: "status", state, ...(message && { message }) };
     const step = apply(this.#record, emission, this.#host.now());
+    if (companion) this.#accompany(companion);
     if (step) this.#end(step);
     this.#abort.abort(new DOMException(reason ?? "The task was canceled.", "AbortError"));
   }
 
   /** Another message has come while the turn runs: it waits in the journal for the next turn. */
-  receive({ record, entry }: Step): void {
+  receive({ record, entry }: Step, companion: () => void): void {
     this.#record = record;
     this.#pending.push(entry);
+    this.#accompany(companion);
     this.flush();
+  }
+
+  /** What is written next brings this along. */
+  #accompany(companion: () => void): void {
+    const before = this.#companion;
+    this.#companion = () => {
+      before?.();
+      companion();
+    };
   }
 
   /** Writes what has been gathered, if the task exists already. */

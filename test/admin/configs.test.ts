@@ -8,7 +8,7 @@ import { err, ok } from "../../src/lib/result.ts";
 import { failure } from "../../src/protocol/errors.ts";
 import { saveConfigs } from "../../src/store/push-configs.ts";
 import { configRow } from "../store/rows.ts";
-import { createOperator, health, startAfresh } from "./operator.ts";
+import { BY, createOperator, health, startAfresh } from "./operator.ts";
 
 const ONE = "/configs/home/0-task/config";
 const KEY = { task: "0-task", config: "config" };
@@ -75,7 +75,7 @@ describe("one config", () => {
   ])("is told to %s, and shows its state at once, before D1 has heard of it", async (verb, state) => {
     const operator = createOperator();
     expect(await operator.result("POST", `${ONE}:${verb}`)).toMatchObject({ state, health: { state } });
-    expect(operator.homes).toEqual({ home: [["setDelivery", { ...KEY, state }]] });
+    expect(operator.homes).toEqual({ home: [["setDelivery", { ...KEY, by: BY, state }]] });
   });
 
   it("is found by an id that looks like a path and a verb", async () => {
@@ -229,7 +229,7 @@ describe("POST /admin/v1/replays", () => {
     const answer = await operator.call("POST", "/replays", body);
     expect(answer).toMatchObject({ status: 202, body: { notifications: 3 } });
     const [from, to] = [Date.parse(body.from), Date.parse(body.to)];
-    expect(operator.homes).toEqual({ home: [["replay", { ...KEY, from, to }]] });
+    expect(operator.homes).toEqual({ home: [["replay", { ...KEY, by: BY, from, to }]] });
   });
 
   it("refuses a time that ends before it begins, and a config that is not there", async () => {

@@ -6,7 +6,7 @@ import { err, ok } from "../../src/lib/result.ts";
 import { failure } from "../../src/protocol/errors.ts";
 import { findDeadLetter, markDeadLetters, saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { deadLetter } from "../store/rows.ts";
-import { createOperator, startAfresh } from "./operator.ts";
+import { BY, createOperator, startAfresh } from "./operator.ts";
 
 const { db } = createOperator().deps;
 const asked = { task: "0-task", config: "config", seq: 3, sequence: 1 };
@@ -66,7 +66,7 @@ describe("one dead letter", () => {
     await saveDeadLetters(db, [deadLetter()]);
     const answer = await operator.call("POST", "/dead-letters/msg_1:retry");
     expect(answer).toMatchObject({ status: 202, body: { id: "msg_1", state: "retrying" } });
-    expect(operator.homes).toEqual({ home: [["retryDead", [asked]]] });
+    expect(operator.homes).toEqual({ home: [["retryDead", [asked], BY]] });
     // Once more, should it have been lost.
     expect(await operator.result("POST", "/dead-letters/msg_1:retry")).toMatchObject({ state: "retrying" });
   });

@@ -19,6 +19,9 @@ import { configWith } from "../support/operations.ts";
 
 export const ORIGIN = "https://agents.test";
 
+/** Who acts on the rows of these tests. */
+export const BY = { owner: "open::owner", actor: "operator::admin-key" };
+
 const TABLES = [
   ...["attempts", "ships", "attempt_hours", "endpoint_hours"],
   ...["push_configs", "endpoints", "dead_letters", "retry_jobs"],

@@ -27,7 +27,7 @@ async function fill(...ages: number[]): Promise<void> {
   );
   for (const age of ages) {
     const now = NOW - age * DAY;
-    await createRetryJob(db, { id: `job_${age}`, filter: {}, now });
+    await createRetryJob(db, { id: `job_${age}`, filter: {}, actor: "operator::a", now });
     await changeRetryJob(db, `job_${age}`, { from: ["running"], to: "done", now });
   }
 }

@@ -396,7 +396,7 @@ describe("a call of a home", () => {
       adminScopes: new Set<never>(),
     } as const;
     await createOperations({ homes }).failure(name, params, { caller });
-    const by = expect.objectContaining({ by: { actor: "key:team:key-7" } });
+    const by = expect.objectContaining({ by: { owner: "key::team", actor: "key:team:key-7" } });
     expect(given).toEqual([[by], [by]]);
   });
 

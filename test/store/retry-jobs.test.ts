@@ -27,7 +27,7 @@ beforeEach(async () => {
 });
 
 async function claimed(filter: RetryFilter = {}): Promise<RetryJob> {
-  await createRetryJob(db, { id: "job", filter, now: NOW });
+  await createRetryJob(db, { id: "job", filter, actor: "operator::a", now: NOW });
   return claim();
 }
 
@@ -41,9 +41,21 @@ const nothing = { retried: [], gone: 0, failed: 0, next: undefined, now: NOW };
 
 describe("a retry job", () => {
   it("begins running, with its filter and nothing done", async () => {
-    const job = await createRetryJob(db, { id: "job", filter: { owner: "o", status: 500 }, now: NOW });
+    const job = await createRetryJob(db, {
+      id: "job",
+      filter: { owner: "o", status: 500 },
+      actor: "operator::a",
+      now: NOW,
+    });
     expect(job).toEqual({
-      ...{ id: "job", state: "running", filter: { owner: "o", status: 500 }, cursorAt: 0, cursorId: "" },
+      ...{
+        id: "job",
+        state: "running",
+        actor: "operator::a",
+        filter: { owner: "o", status: 500 },
+        cursorAt: 0,
+        cursorId: "",
+      },
       ...{ retried: 0, gone: 0, failed: 0, step: 0, createdAt: NOW, updatedAt: NOW },
     });
     expect(await findRetryJob(db, "job")).toEqual(job);
@@ -59,7 +71,7 @@ describe("a retry job", () => {
   });
 
   it("is not claimed while it is paused, nor when it has ended", async () => {
-    await createRetryJob(db, { id: "job", filter: {}, now: NOW });
+    await createRetryJob(db, { id: "job", filter: {}, actor: "operator::a", now: NOW });
     for (const to of ["paused", "cancelled", "done"] as const) {
       await changeRetryJob(db, "job", { from: ["running", "paused", "cancelled"], to, now: NOW });
       expect(await claimRetryJob(db, "job", LEASE)).toBeUndefined();
@@ -68,7 +80,7 @@ describe("a retry job", () => {
   });
 
   it("changes its state only from the states that are named", async () => {
-    await createRetryJob(db, { id: "job", filter: {}, now: NOW });
+    await createRetryJob(db, { id: "job", filter: {}, actor: "operator::a", now: NOW });
     const change = (from: RetryJob["state"][], to: RetryJob["state"]) =>
       changeRetryJob(db, "job", { from, to, now: NOW + 1 });
     expect(await change(["paused"], "running")).toBeUndefined();
@@ -143,7 +155,8 @@ describe("a chunk", () => {
 
 describe("the list of jobs", () => {
   it("is newest first, in pages", async () => {
-    for (const id of ["1", "2", "3"]) await createRetryJob(db, { id, filter: {}, now: NOW });
+    for (const id of ["1", "2", "3"])
+      await createRetryJob(db, { id, filter: {}, actor: "operator::a", now: NOW });
     const first = await listRetryJobs(db, { limit: 2 });
     expect(first.rows.map(({ id }) => id)).toEqual(["3", "2"]);
     const second = await listRetryJobs(db, { limit: 2, after: first.next });
@@ -153,7 +166,7 @@ describe("the list of jobs", () => {
 
   it("loses jobs that have ended long ago", async () => {
     for (const id of ["running", "paused", "done", "fresh"]) {
-      await createRetryJob(db, { id, filter: {}, now: id === "fresh" ? 50 : 10 });
+      await createRetryJob(db, { id, filter: {}, actor: "operator::a", now: id === "fresh" ? 50 : 10 });
     }
     await changeRetryJob(db, "paused", { from: ["running"], to: "paused", now: 10 });
     await changeRetryJob(db, "done", { from: ["running"], to: "done", now: 10 });

@@ -31,6 +31,7 @@ import { homeOf, newOwner } from "./client.ts";
 import { type Counted, CountingStorage } from "./counting-storage.ts";
 import {
   ATTEMPT_MS,
+  BY,
   configOf,
   DAY,
   ENDPOINT,
@@ -146,7 +147,7 @@ export class Stage {
         );
         return life === this.#life ? settled() : forever;
       };
-    const store = new Store(this.storage, "anonymous/0");
+    const store = new Store(this.storage, HOME, "anonymous/0");
     const waitUntil = (promise: Promise<unknown>) => void promise;
     const shared = { store, home: HOME, now: Date.now, waitUntil };
     const shipping = new Shipping({
@@ -192,6 +193,7 @@ export class Stage {
       shipping,
       turns: { watch() {}, count: 0 } as unknown as ClockOptions["turns"],
       jobs: {} as ClockOptions["jobs"],
+      auditing: { wakesAt: undefined, async run() {} } as unknown as ClockOptions["auditing"],
       retentionMs: 7 * DAY,
       report: async () => {},
     });
@@ -256,7 +258,7 @@ export class Stage {
       before: undefined,
       after: step.record,
       entries: [step.entry],
-      ...(inline && { companion: () => void this.commands.save(step.record, inline, 0) }),
+      ...(inline && { companion: () => void this.commands.save(step.record, inline, 0, BY) }),
     });
     return id;
   }
@@ -289,7 +291,7 @@ export class Stage {
   }
 
   set(task: string, own?: Partial<StoredConfig>): Promise<unknown> {
-    return this.commands.set(this.record(task), configOf(task, own));
+    return this.commands.set(this.record(task), configOf(task, own), BY);
   }
 
   lanes(task: string): Lane[] {

@@ -9,6 +9,7 @@ export function toSchema1({ sql }: DurableObjectStorage): void {
     DROP TABLE validated;
     DROP TABLE outbox;
     DROP TABLE dead;
+    DROP TABLE audit;
     ALTER TABLE journal DROP COLUMN at;
     UPDATE schema_version SET version = 1;
   `);

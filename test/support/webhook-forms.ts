@@ -70,3 +70,6 @@ export function settlementOf(claim: Claim, outcome: Settlement["outcome"], more:
 export const delivered = (claim: Claim) => settlementOf(claim, "delivered", { status: 200 });
 export const failed = (claim: Claim, more?: More) => settlementOf(claim, "retry", { status: 500, ...more });
 export const released = (claim: Claim) => settlementOf(claim, "released", { startedAt: 0, durationMs: 0 });
+
+/** Whoever acts on the stage. */
+export const BY = { owner: "open::anonymous", actor: "open::somebody" };

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import type { Claim } from "../../src/delivery/exchange.ts";
 import { utf8Length } from "../../src/lib/bytes.ts";
 import {
+  BY,
   DAY,
   delivered,
   ENDPOINT,
@@ -133,7 +134,7 @@ describe("a batch", () => {
         const claim = stage.claim();
         expect(pieces(claim)).toHaveLength(4);
         expect(utf8Length(claim.body)).toBeLessThanOrEqual(131_072);
-        await stage.commands.delete(task, "main");
+        await stage.commands.delete(task, "main", BY);
       }
     }));
 
@@ -306,7 +307,7 @@ describe("a batch that was sent once", () => {
       const claim = stage.claim();
       stage.settle(failed(claim));
       const lane = stage.lane(gone).lane;
-      await stage.commands.delete(gone, "main");
+      await stage.commands.delete(gone, "main", BY);
       expect(stage.forgotten).toEqual([lane]);
       await stage.pass(5 * SECOND);
       const again = stage.claim();
@@ -323,7 +324,7 @@ describe("a batch that was sent once", () => {
       const tasks = tasksWith(stage, 3);
       await stage.pass(WAIT_MS);
       stage.settle(failed(stage.claim()));
-      for (const task of tasks.slice(0, 2)) await stage.commands.delete(task, "main");
+      for (const task of tasks.slice(0, 2)) await stage.commands.delete(task, "main", BY);
       await stage.pass(5 * SECOND);
       expect(stage.claim()).toMatchObject({ lanes: [stage.lane(tasks[2] ?? "").lane], attempt: 2 });
     }));
@@ -335,12 +336,12 @@ describe("a batch that was sent once", () => {
       const claim = stage.claim();
       stage.settle(failed(claim));
       // A second lane of the config, whose endpoint does not answer.
-      stage.operations.retryDead([{ task: gone, config: "main", seq: 2, sequence: 1 }]);
+      stage.operations.retryDead([{ task: gone, config: "main", seq: 2, sequence: 1 }], BY);
       const main = stage.lanes(gone).find(({ list }) => list === null)?.lane;
       stage.world.forget = async (_, lane) => {
         if (lane !== main) await new Promise(() => {});
       };
-      const deletion = stage.commands.delete(gone, "main");
+      const deletion = stage.commands.delete(gone, "main", BY);
       await stage.pass(5 * SECOND);
       expect(stage.claims().flatMap(({ lanes }) => lanes)).toEqual([stage.lane(other).lane]);
       await stage.pass(15 * SECOND);
@@ -355,7 +356,7 @@ describe("a batch that was sent once", () => {
       await stage.pass(WAIT_MS);
       const claims = stage.claims();
       stage.settle(...claims.map((claim) => failed(claim)));
-      for (const task of tasks) await stage.commands.delete(task, "main");
+      for (const task of tasks) await stage.commands.delete(task, "main", BY);
       expect(batchRows(stage)).toBe(2);
       await stage.pass(DAY);
       await stage.alarm();
@@ -369,7 +370,7 @@ describe("a batch that was sent once", () => {
       await stage.pass(WAIT_MS);
       const claim = stage.claim();
       stage.settle(failed(claim));
-      stage.operations.setState({ task: paused, config: "main", state: "paused" });
+      stage.operations.setState({ by: BY, task: paused, config: "main", state: "paused" });
       await stage.pass(5 * SECOND);
       const again = stage.claim();
       expect(again.id).not.toBe(claim.id);
@@ -377,7 +378,7 @@ describe("a batch that was sent once", () => {
       stage.settle(delivered(again));
       await stage.pass(MINUTE);
       expect(stage.claims()).toEqual([]);
-      stage.operations.setState({ task: paused, config: "main", state: "active" });
+      stage.operations.setState({ by: BY, task: paused, config: "main", state: "active" });
       const late = stage.claim();
       expect(pieces(late)).toEqual(pieces(claim).slice(0, 1));
       stage.settle(delivered(late));
@@ -407,7 +408,7 @@ describe("a batch that was sent once", () => {
       for (const task of tasks) expect(stage.lane(task)).toMatchObject({ state: "disabled", due: null });
       await stage.pass(DAY);
       expect(stage.claims()).toEqual([]);
-      for (const task of tasks) stage.operations.setState({ task, config: "main", state: "active" });
+      for (const task of tasks) stage.operations.setState({ by: BY, task, config: "main", state: "active" });
       expect(pieces(stage.claim())).toHaveLength(3);
       expect(batchRows(stage)).toBe(1);
     }));
@@ -436,7 +437,7 @@ describe("a replay of a config that shares batches", () => {
       await stage.pass(WAIT_MS);
       let claims = stage.claims();
       while (claims.length > 0) claims = stage.claims({ settled: claims.map(delivered) });
-      const replay = stage.operations.replay({ task, config: "main", from: 0, to: stage.now });
+      const replay = stage.operations.replay({ by: BY, task, config: "main", from: 0, to: stage.now });
       expect(replay).toMatchObject({ value: { notifications: 60 } });
       const sequences: number[] = [];
       claims = stage.claims();

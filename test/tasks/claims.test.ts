@@ -6,7 +6,7 @@ import { fromWire } from "../../src/delivery/exchange.ts";
 import type { StreamResponse } from "../../src/protocol/events.ts";
 import { headOf, notificationId } from "../../src/tasks/claims.ts";
 import { createClient, homeOf } from "../support/client.ts";
-import { configOf, delivered, ENDPOINT, newName, onStage, Stage } from "../support/notifications.ts";
+import { BY, configOf, delivered, ENDPOINT, newName, onStage, Stage } from "../support/notifications.ts";
 
 describe("the body of a claim", () => {
   it("is the event as subscribers see it, byte for byte", () =>
@@ -101,7 +101,7 @@ describe("the key of a claim", () => {
       expect(stage.notifications.claims.members(claim.key)).toHaveLength(1);
       stage.settle(delivered(claim));
       expect(stage.notifications.claims.members(claim.key)).toEqual([]);
-      await stage.commands.delete(task, "main");
+      await stage.commands.delete(task, "main", BY);
       expect(stage.notifications.claims.members(claim.key)).toEqual([]);
       expect(stage.notifications.claims.members("batch/gone")).toEqual([]);
     }));

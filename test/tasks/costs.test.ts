@@ -53,14 +53,14 @@ beforeEach(() => {
 });
 
 describe("a completed echo SendMessage", () => {
-  it("costs one object request, no D1 query, one transaction and 7 rows with their index rows", async () => {
+  it("costs one object request, no D1 query, one transaction and 8 rows with their index rows", async () => {
     const { client, costs } = await warm();
     const task = await client.sendForTask("hello");
     expect(task.status.state).toBe("TASK_STATE_COMPLETED");
     expect(calls).toEqual(["send"]);
     expect(d1).not.toHaveBeenCalled();
-    // The task with three list indexes, and a message, an artifact and a status in the journal.
-    expect(await costs()).toMatchObject({ rows: 7, transactions: 1, alarms: 0 });
+    // The task with three list indexes, a message, an artifact and a status in the journal, and the audit.
+    expect(await costs()).toMatchObject({ rows: 8, transactions: 1, alarms: 0 });
   });
 
   it("costs no more when a hundred come at once, in as many transactions as requests", async () => {
@@ -68,7 +68,7 @@ describe("a completed echo SendMessage", () => {
     await Promise.all(Array.from({ length: 100 }, (_, i) => client.sendForTask(`hello ${i}`)));
     expect(calls).toHaveLength(100);
     expect(d1).not.toHaveBeenCalled();
-    expect(await costs()).toMatchObject({ rows: 700, transactions: 100, alarms: 0 });
+    expect(await costs()).toMatchObject({ rows: 800, transactions: 100, alarms: 0 });
   });
 
   it("is as cheap when streamed", async () => {
@@ -76,13 +76,13 @@ describe("a completed echo SendMessage", () => {
     const stream = await client.sendStream("hello");
     expect(await stream.rest()).toHaveLength(3);
     expect(calls).toEqual(["stream"]);
-    expect(await costs()).toMatchObject({ rows: 7, transactions: 1, alarms: 0 });
+    expect(await costs()).toMatchObject({ rows: 8, transactions: 1, alarms: 0 });
   });
 
   it("costs one row more with an Idempotency-Key", async () => {
     const { client, costs } = await warm();
     await client.sendForTask("hello", { headers: { "idempotency-key": "key-1" } });
-    expect((await costs()).rows).toBe(8);
+    expect((await costs()).rows).toBe(9);
   });
 });
 

@@ -105,6 +105,6 @@ describe("a home that was evicted", () => {
     await evict(client.owner);
     const costs = await countCosts(client.owner);
     await client.sendForTask(end);
-    expect(await costs()).toMatchObject({ rows: 6, alarms: 0 });
+    expect(await costs()).toMatchObject({ rows: 7, alarms: 0 });
   });
 });

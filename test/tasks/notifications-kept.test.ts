@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import {
+  BY,
   DAY,
   delivered,
   failed,
@@ -41,7 +42,7 @@ describe("a home that is migrated from schema version 1", () => {
       await stage.start();
       await stage.set(task);
       const query = { task, config: "main", from: 0, to: stage.now };
-      expect(stage.operations.replay(query)).toMatchObject({ value: { notifications: 0 } });
+      expect(stage.operations.replay({ ...query, by: BY })).toMatchObject({ value: { notifications: 0 } });
     }));
 });
 
@@ -64,8 +65,8 @@ describe("pending lanes", () => {
         ...of(gone).map((claim) => settlementOf(claim, "gone", { status: 410 })),
         ...of(replayed).map(delivered),
       );
-      stage.operations.setState({ task: paused, config: "main", state: "paused" });
-      stage.operations.replay({ task: replayed, config: "main", from: 0, to: stage.now });
+      stage.operations.setState({ by: BY, task: paused, config: "main", state: "paused" });
+      stage.operations.replay({ by: BY, task: replayed, config: "main", from: 0, to: stage.now });
       const lanes = () => [retried, paused, gone, batched, replayed].map((task) => stage.lanes(task));
       const before = lanes();
       await stage.start();
@@ -108,7 +109,7 @@ describe("a task that has ended", () => {
     [
       "is held for a config that is paused",
       (stage: Stage, task: string) =>
-        void stage.operations.setState({ task, config: "main", state: "paused" }),
+        void stage.operations.setState({ by: BY, task, config: "main", state: "paused" }),
     ],
   ])("is kept while something of it %s, and 30 days at most", (_, hold) =>
     onStage(async (stage) => {

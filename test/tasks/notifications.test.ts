@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 import {
   ATTEMPT_MS,
+  BY,
   configOf,
   DAY,
   delivered,
@@ -296,7 +297,7 @@ describe("a settlement", () => {
       stage.settle(failed(claim), delivered(claim));
       expect(stage.lanes(task)).toEqual(replaced);
       expect(stage.attempts()).toEqual([]);
-      await stage.commands.delete(task, "main");
+      await stage.commands.delete(task, "main", BY);
       stage.settle(failed(claim), delivered(claim));
       expect(stage.lanes(task)).toEqual([]);
     }));
@@ -434,12 +435,12 @@ describe("an event that is written while its lane is paused", () => {
   it("waits, and goes out when the lane goes on", () =>
     onStage(async (stage) => {
       const { task } = stage.taskWith();
-      stage.operations.setState({ task, config: "main", state: "paused" });
+      stage.operations.setState({ by: BY, task, config: "main", state: "paused" });
       stage.artifact(task);
       await stage.run(MINUTE);
       expect(stage.doorbells).toEqual([]);
       expect(stage.claims()).toEqual([]);
-      stage.operations.setState({ task, config: "main", state: "active" });
+      stage.operations.setState({ by: BY, task, config: "main", state: "active" });
       await stage.calm();
       expect(stage.doorbells).toHaveLength(1);
       expect(stage.claims()).toHaveLength(1);
@@ -450,7 +451,7 @@ describe("an event that is written while its lane is paused", () => {
       const { task } = stage.taskWith();
       stage.artifact(task);
       const claim = stage.claim();
-      stage.operations.setState({ task, config: "main", state: "paused" });
+      stage.operations.setState({ by: BY, task, config: "main", state: "paused" });
       stage.settle(failed(claim));
       expect(stage.lane(task)).toMatchObject({ state: "paused", due: null, attempt: 1 });
       await stage.pass(DAY);
@@ -501,7 +502,7 @@ describe("a config that is set again while a send is under way", () => {
       const gate = Promise.withResolvers<void>();
       stage.world.forget = () => gate.promise;
       const again = configOf(task, { url: "https://receiver.test/new" });
-      const set = stage.commands.set(stage.record(task), again);
+      const set = stage.commands.set(stage.record(task), again, BY);
       expect(stage.claims()).toEqual([]);
       await stage.pass(ATTEMPT_MS - 1);
       expect(stage.claims()).toEqual([]);

@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import {
   ATTEMPT_MS,
+  BY,
   DAY,
   delivered,
   failed,
@@ -16,7 +17,7 @@ const NEW_URL = "https://receiver.test/new";
 
 /** Deletes a config and says, from then on, whether the deletion has answered. */
 function startDeletion(stage: Stage, task: string, id = "main") {
-  const deletion = { done: false, answered: stage.commands.delete(task, id) };
+  const deletion = { done: false, answered: stage.commands.delete(task, id, BY) };
   void deletion.answered.then(() => {
     deletion.done = true;
   });
@@ -39,7 +40,7 @@ describe("deleting a config", () => {
       const { task } = stage.taskWith();
       stage.artifact(task);
       stage.settle(delivered(stage.claim()));
-      await stage.commands.delete(task, "main");
+      await stage.commands.delete(task, "main", BY);
       expect(stage.commands.get(task, "main")).toMatchObject({ ok: false });
       expect([stage.commands.list(task), stage.lanes(task)]).toEqual([[], []]);
       await stage.run(10 * SECOND);
@@ -52,7 +53,7 @@ describe("deleting a config", () => {
     onStage(async (stage) => {
       const { task } = stage.taskWith();
       stage.world.forget = () => forever;
-      await stage.commands.delete(task, "main");
+      await stage.commands.delete(task, "main", BY);
       expect(stage.lanes(task)).toEqual([]);
     }));
 
@@ -125,9 +126,11 @@ describe("deleting a config", () => {
       startDeletion(stage, task);
       await stage.calm();
       const query = { task, config: "main" };
-      expect(stage.operations.setState({ ...query, state: "active" })).toMatchObject({ ok: false });
-      expect(stage.operations.replay({ ...query, from: 0, to: stage.now })).toMatchObject({ ok: false });
-      expect(stage.operations.retryDead([{ ...query, seq: 2, sequence: 1 }])).toMatchObject({
+      expect(stage.operations.setState({ by: BY, ...query, state: "active" })).toMatchObject({ ok: false });
+      expect(stage.operations.replay({ by: BY, ...query, from: 0, to: stage.now })).toMatchObject({
+        ok: false,
+      });
+      expect(stage.operations.retryDead([{ ...query, seq: 2, sequence: 1 }], BY)).toMatchObject({
         value: { accepted: 0 },
       });
       expect(stage.claims()).toEqual([]);
@@ -153,9 +156,9 @@ describe("deleting a config", () => {
   it("again, when it has been deleted, is answered at once", () =>
     onStage(async (stage) => {
       const { task } = stage.taskWith();
-      await stage.commands.delete(task, "main");
-      await stage.commands.delete(task, "main");
-      await stage.commands.delete(task, "never there");
+      await stage.commands.delete(task, "main", BY);
+      await stage.commands.delete(task, "main", BY);
+      await stage.commands.delete(task, "never there", BY);
       expect(stage.commands.list(task)).toEqual([]);
     }));
 
@@ -174,7 +177,7 @@ describe("deleting a config", () => {
       expect(stage.claims()).toEqual([]);
       expect(stage.commands.list(task)).toEqual([]);
       stage.world.forget = forget;
-      await stage.commands.delete(task, "main");
+      await stage.commands.delete(task, "main", BY);
       expect(stage.forgotten).toEqual([config.lane]);
       expect(stage.lanes(task)).toEqual([]);
       expect(stage.store.configs.list(task)).toEqual([]);
@@ -206,10 +209,10 @@ describe("deleting a config", () => {
       const { task, config } = stage.taskWith();
       stage.artifact(task);
       stage.settle(delivered(stage.claim()));
-      stage.operations.replay({ task, config: "main", from: 0, to: stage.now });
+      stage.operations.replay({ by: BY, task, config: "main", from: 0, to: stage.now });
       const again = stage.lanes(task).find(({ list }) => list)?.lane;
       stage.claim();
-      await stage.commands.delete(task, "main");
+      await stage.commands.delete(task, "main", BY);
       expect(stage.forgotten).toEqual([again]);
       expect(stage.lanes(task)).toEqual([]);
       expect(again).not.toBe(config.lane);
@@ -221,7 +224,7 @@ describe("deleting a config", () => {
       await stage.set(task, { id: "a" });
       await stage.set(task, { id: "b" });
       stage.artifact(task);
-      await stage.commands.delete(task, "a");
+      await stage.commands.delete(task, "a", BY);
       expect(deliverAll(stage)).toEqual([["b", 1]]);
     }));
 });

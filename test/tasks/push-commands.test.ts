@@ -5,6 +5,7 @@ import type { PushConfigView } from "../../src/delivery/stored-config.ts";
 import type { Result } from "../../src/lib/result.ts";
 import {
   ATTEMPT_MS,
+  BY,
   configOf,
   DAY,
   delivered,
@@ -21,7 +22,7 @@ const NEW_URL = "https://receiver.test/new";
 
 /** Deletes a config and says, from then on, whether the deletion has answered. */
 function startDeletion(stage: Stage, task: string, id = "main") {
-  const deletion = { done: false, answered: stage.commands.delete(task, id) };
+  const deletion = { done: false, answered: stage.commands.delete(task, id, BY) };
   void deletion.answered.then(() => {
     deletion.done = true;
   });
@@ -45,7 +46,7 @@ describe("setting a config", () => {
     onStage(async (stage) => {
       const task = stage.task();
       const stored = configOf(task, { id: "b", sealed: "1.secret" });
-      expect(await stage.commands.set(stage.record(task), stored)).toEqual({
+      expect(await stage.commands.set(stage.record(task), stored, BY)).toEqual({
         ok: true,
         value: stored.answer,
       });
@@ -93,7 +94,7 @@ describe("setting a config", () => {
       });
       expect(stage.commands.list(task)).toHaveLength(3);
       expect(await stage.set(task, { id: "b", url: NEW_URL })).toMatchObject({ ok: true });
-      await stage.commands.delete(task, "a");
+      await stage.commands.delete(task, "a", BY);
       expect(await stage.set(task, { id: "d" })).toMatchObject({ ok: true });
     }));
 
@@ -258,7 +259,7 @@ describe("replacing a config", () => {
       const { task } = stage.taskWith({ retryMs: [0] });
       const seq = stage.artifact(task);
       stage.settle(failed(stage.claim()));
-      stage.operations.retryDead([{ task, config: "main", seq, sequence: 1 }]);
+      stage.operations.retryDead([{ task, config: "main", seq, sequence: 1 }], BY);
       await stage.set(task, { url: NEW_URL });
       await stage.start();
       const claim = stage.claim();
@@ -293,7 +294,7 @@ describe("replacing a config", () => {
       const stored = configOf(task, { url: NEW_URL });
       const record = stage.record(task);
       stage.store.write(() => {
-        stage.commands.forgetSoon(task, stored.id, stage.commands.save(record, stored, record.seq));
+        stage.commands.forgetSoon(task, stored.id, stage.commands.save(record, stored, record.seq, BY));
       });
       stage.artifact(task, "new");
       await stage.run(ATTEMPT_MS);
@@ -318,7 +319,7 @@ describe("what is asked for and is not there", () => {
   it("makes no database", () =>
     onStage(async (stage) => {
       expect(stage.commands.get("0-none", "main")).toMatchObject({ ok: false });
-      await stage.commands.delete("0-none", "main");
+      await stage.commands.delete("0-none", "main", BY);
       expect(stage.commands.notificationsOf("0-none", undefined)).toEqual({
         configured: false,
         validated: false,
@@ -337,7 +338,7 @@ describe("what an agent is told of webhooks", () => {
       expect(told(configOf(task))).toEqual({ configured: true, validated: false });
       await stage.set(task);
       expect(told()).toEqual({ configured: true, validated: false });
-      stage.operations.setState({ task, config: "main", state: "paused" });
+      stage.operations.setState({ by: BY, task, config: "main", state: "paused" });
       expect(told()).toEqual({ configured: false, validated: false });
     }));
 
@@ -349,7 +350,7 @@ describe("what an agent is told of webhooks", () => {
       expect(stage.commands.notificationsOf(task, undefined).validated).toBe(true);
       await stage.set(task, { id: "b", url: "https://other.test/" });
       expect(stage.commands.notificationsOf(task, undefined).validated).toBe(false);
-      await stage.commands.delete(task, "b");
+      await stage.commands.delete(task, "b", BY);
       await stage.pass(DAY);
       expect(stage.commands.notificationsOf(task, undefined).validated).toBe(false);
     }));

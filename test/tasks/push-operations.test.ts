@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import {
+  BY,
   DAY,
   delivered,
   failed,
@@ -38,7 +39,7 @@ describe("a replay", () => {
     onStage(async (stage) => {
       const from = stage.now + SECOND;
       const task = await history(stage, 5);
-      expect(stage.operations.replay({ ...query(task), from, to: from + 2 * SECOND })).toEqual({
+      expect(stage.operations.replay({ by: BY, ...query(task), from, to: from + 2 * SECOND })).toEqual({
         ok: true,
         value: { notifications: 3 },
       });
@@ -67,7 +68,7 @@ describe("a replay", () => {
         [stage.now + HOUR, stage.now + DAY],
         [10, 5],
       ] as const) {
-        expect(stage.operations.replay({ ...query(task), from, to })).toMatchObject({
+        expect(stage.operations.replay({ by: BY, ...query(task), from, to })).toMatchObject({
           value: { notifications: 0 },
         });
       }
@@ -78,7 +79,7 @@ describe("a replay", () => {
     onStage(async (stage) => {
       const task = await history(stage, 1);
       stage.artifact(task, "pending");
-      expect(stage.operations.replay({ ...query(task), from: 0, to: stage.now })).toMatchObject({
+      expect(stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now })).toMatchObject({
         value: { notifications: 1 },
       });
     }));
@@ -92,7 +93,7 @@ describe("a replay", () => {
       stage.status(task);
       stage.artifact(task, "alive");
       stage.settle(delivered(stage.claim()));
-      stage.operations.replay({ ...query(task), from: 0, to: stage.now });
+      stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now });
       const claim = stage.claim();
       expect([claim.sequence, claim.body.includes("dead")]).toEqual([1, true]);
       expect(stage.claim({ settled: [delivered(claim)] })).toMatchObject({ sequence: 2 });
@@ -101,7 +102,7 @@ describe("a replay", () => {
   it("runs beside new events: neither waits for the other", () =>
     onStage(async (stage) => {
       const task = await history(stage, 2);
-      stage.operations.replay({ ...query(task), from: 0, to: stage.now });
+      stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now });
       stage.artifact(task, "new");
       const claims = stage.claims();
       expect(claims.map(({ sequence }) => sequence).sort()).toEqual([1, 3]);
@@ -117,7 +118,7 @@ describe("a replay", () => {
   it("survives a restart in its middle", () =>
     onStage(async (stage) => {
       const task = await history(stage, 3);
-      stage.operations.replay({ ...query(task), from: 0, to: stage.now });
+      stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now });
       stage.settle(delivered(stage.claim()));
       await stage.start();
       await stage.run(10 * SECOND);
@@ -130,11 +131,11 @@ describe("a replay", () => {
   it("of a paused config waits until that is resumed", () =>
     onStage(async (stage) => {
       const task = await history(stage, 1);
-      stage.operations.setState({ ...query(task), state: "paused" });
-      stage.operations.replay({ ...query(task), from: 0, to: stage.now });
+      stage.operations.setState({ by: BY, ...query(task), state: "paused" });
+      stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now });
       await stage.pass(DAY);
       expect(stage.claims()).toEqual([]);
-      stage.operations.setState({ ...query(task), state: "active" });
+      stage.operations.setState({ by: BY, ...query(task), state: "active" });
       expect(stage.claims()).toHaveLength(1);
     }));
 
@@ -146,7 +147,7 @@ describe("a replay", () => {
       });
       const lane = stage.lane(task);
       stage.store.lanes.save({ ...lane, pending: false, head: 10_002, due: null });
-      expect(stage.operations.replay({ ...query(task), from: 0, to: stage.now })).toMatchObject({
+      expect(stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now })).toMatchObject({
         error: { reason: "INVALID_PARAMS", violations: [{ field: "to" }] },
       });
       expect(stage.lanes(task)).toHaveLength(1);
@@ -156,7 +157,7 @@ describe("a replay", () => {
   it("that dies files what died again, under the same id", () =>
     onStage(async (stage) => {
       const task = await history(stage, 1, { retryMs: [0] });
-      stage.operations.replay({ ...query(task), from: 0, to: stage.now });
+      stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now });
       stage.settle(failed(stage.claim()));
       expect(stage.store.dead.ids(10)).toEqual([`${stage.lane(task).ids}-2`]);
       expect(stage.lanes(task)).toHaveLength(1);
@@ -168,7 +169,10 @@ describe("a retry of dead notifications", () => {
     onStage(async (stage) => {
       const letter = dead(stage);
       await stage.pass(20 * DAY);
-      expect(stage.operations.retryDead([letter])).toEqual({ ok: true, value: { accepted: 1, gone: [] } });
+      expect(stage.operations.retryDead([letter], BY)).toEqual({
+        ok: true,
+        value: { accepted: 1, gone: [] },
+      });
       await stage.calm();
       expect(stage.doorbells.length).toBeGreaterThan(0);
       const claim = stage.claim();
@@ -192,7 +196,7 @@ describe("a retry of dead notifications", () => {
         sequence: i + 1,
       }));
       for (const _ of letters) stage.settle(failed(stage.claim()));
-      stage.operations.retryDead(letters.toReversed());
+      stage.operations.retryDead(letters.toReversed(), BY);
       const sequences: number[] = [];
       for (let claims = stage.claims(); claims.length > 0; ) {
         sequences.push(...claims.map(({ sequence }) => sequence));
@@ -205,14 +209,14 @@ describe("a retry of dead notifications", () => {
     onStage(async (stage) => {
       const kept = dead(stage);
       const deleted = dead(stage);
-      await stage.commands.delete(deleted.task, "main");
+      await stage.commands.delete(deleted.task, "main", BY);
       const anew = dead(stage);
-      await stage.commands.delete(anew.task, "main");
+      await stage.commands.delete(anew.task, "main", BY);
       await stage.set(anew.task);
       const never = { ...kept, seq: 99 };
       const foreign = { ...kept, task: "0-none" };
       const gone = [deleted, anew, never, foreign];
-      const answer = stage.operations.retryDead([...gone, kept]);
+      const answer = stage.operations.retryDead([...gone, kept], BY);
       expect(answer).toMatchObject({ value: { accepted: 1 } });
       expect(answer.ok && answer.value.gone).toHaveLength(4);
       expect(answer.ok && answer.value.gone).toEqual(expect.arrayContaining(gone));
@@ -222,14 +226,14 @@ describe("a retry of dead notifications", () => {
   it("of one that is named twice sends it once", () =>
     onStage((stage) => {
       const letter = dead(stage);
-      stage.operations.retryDead([letter, letter]);
+      stage.operations.retryDead([letter, letter], BY);
       const claim = stage.claim();
       expect(stage.claims({ settled: [delivered(claim)] })).toEqual([]);
     }));
 
   it("of nothing is nothing", () =>
     onStage((stage) => {
-      expect(stage.operations.retryDead([])).toEqual({ ok: true, value: { accepted: 0, gone: [] } });
+      expect(stage.operations.retryDead([], BY)).toEqual({ ok: true, value: { accepted: 0, gone: [] } });
     }));
 });
 
@@ -238,7 +242,7 @@ describe("a pause", () => {
     onStage(async (stage) => {
       const { task } = stage.taskWith();
       stage.artifact(task);
-      expect(stage.operations.setState({ ...query(task), state: "paused" })).toMatchObject({
+      expect(stage.operations.setState({ by: BY, ...query(task), state: "paused" })).toMatchObject({
         value: {
           state: "paused",
           reason: "Paused by an operator.",
@@ -263,7 +267,7 @@ describe("a pause", () => {
     onStage(async (stage) => {
       const { task } = stage.taskWith();
       stage.artifact(task);
-      stage.operations.setState({ ...query(task), state: "paused" });
+      stage.operations.setState({ by: BY, ...query(task), state: "paused" });
       await stage.start();
       await stage.run(DAY);
       expect(stage.claims()).toEqual([]);
@@ -276,7 +280,7 @@ describe("a pause", () => {
       stage.artifact(task, "one");
       stage.artifact(task, "two");
       const claim = stage.claim();
-      stage.operations.setState({ ...query(task), state: "paused" });
+      stage.operations.setState({ by: BY, ...query(task), state: "paused" });
       stage.settle(delivered(claim));
       expect(stage.lane(task)).toMatchObject({ delivered: 1, sequence: 1, pending: true, due: null });
       expect(stage.claims()).toEqual([]);
@@ -285,10 +289,10 @@ describe("a pause", () => {
   it("twice is one", () =>
     onStage(async (stage) => {
       const { task } = stage.taskWith();
-      stage.operations.setState({ ...query(task), state: "paused" });
+      stage.operations.setState({ by: BY, ...query(task), state: "paused" });
       const before = stage.lane(task);
       await stage.pass(DAY);
-      stage.operations.setState({ ...query(task), state: "paused" });
+      stage.operations.setState({ by: BY, ...query(task), state: "paused" });
       expect(stage.lane(task)).toEqual(before);
     }));
 });
@@ -299,10 +303,10 @@ describe("a resume", () => {
       const { task } = stage.taskWith();
       stage.artifact(task);
       stage.settle(failed(stage.claim()));
-      stage.operations.setState({ ...query(task), state: "paused" });
+      stage.operations.setState({ by: BY, ...query(task), state: "paused" });
       await stage.pass(20 * DAY);
       stage.doorbells.length = 0;
-      expect(stage.operations.setState({ ...query(task), state: "active" })).toMatchObject({
+      expect(stage.operations.setState({ by: BY, ...query(task), state: "active" })).toMatchObject({
         value: { state: "active", reason: null, attempt: 0, nextAttemptAt: stage.now, failingSince: null },
       });
       await stage.calm();
@@ -318,7 +322,7 @@ describe("a resume", () => {
       stage.artifact(task);
       stage.settle(failed(stage.claim()));
       const before = stage.lane(task);
-      stage.operations.setState({ ...query(task), state: "active" });
+      stage.operations.setState({ by: BY, ...query(task), state: "active" });
       expect(stage.lane(task)).toEqual(before);
     }));
 
@@ -327,7 +331,7 @@ describe("a resume", () => {
       const { task } = stage.taskWith();
       stage.artifact(task);
       stage.settle(settlementOf(stage.claim(), "gone", { status: 410 }));
-      stage.operations.setState({ ...query(task), state: "active" });
+      stage.operations.setState({ by: BY, ...query(task), state: "active" });
       expect(stage.claims()).toHaveLength(1);
     }));
 });
@@ -337,7 +341,9 @@ describe("a secret", () => {
     onStage((stage) => {
       const { task } = stage.taskWith({ sealed: "1.old" });
       expect(stage.operations.sealedSecrets(query(task))).toEqual({ ok: true, value: { sealed: "1.old" } });
-      expect(stage.operations.rotateSecret({ ...query(task), was: "1.old", sealed: "1.new" })).toMatchObject({
+      expect(
+        stage.operations.rotateSecret({ by: BY, ...query(task), was: "1.old", sealed: "1.new" }),
+      ).toMatchObject({
         ok: true,
       });
       stage.artifact(task);
@@ -347,10 +353,14 @@ describe("a secret", () => {
   it("is not rotated over one that was set meanwhile", () =>
     onStage((stage) => {
       const { task } = stage.taskWith({ sealed: "1.theirs" });
-      expect(stage.operations.rotateSecret({ ...query(task), was: "1.old", sealed: "1.new" })).toMatchObject({
+      expect(
+        stage.operations.rotateSecret({ by: BY, ...query(task), was: "1.old", sealed: "1.new" }),
+      ).toMatchObject({
         error: { reason: "UNAVAILABLE" },
       });
-      expect(stage.operations.rotateSecret({ ...query(task), was: null, sealed: "1.new" })).toMatchObject({
+      expect(
+        stage.operations.rotateSecret({ by: BY, ...query(task), was: null, sealed: "1.new" }),
+      ).toMatchObject({
         ok: false,
       });
       expect(stage.operations.sealedSecrets(query(task))).toMatchObject({ value: { sealed: "1.theirs" } });
@@ -364,10 +374,10 @@ describe("what is not there", () => {
         const nobody = query("0-none");
         return [
           stage.operations.health(nobody),
-          stage.operations.setState({ ...nobody, state: "paused" }),
-          stage.operations.replay({ ...nobody, from: 0, to: 1 }),
+          stage.operations.setState({ by: BY, ...nobody, state: "paused" }),
+          stage.operations.replay({ by: BY, ...nobody, from: 0, to: 1 }),
           stage.operations.sealedSecrets(nobody),
-          stage.operations.rotateSecret({ ...nobody, was: null, sealed: "x" }),
+          stage.operations.rotateSecret({ by: BY, ...nobody, was: null, sealed: "x" }),
         ];
       };
       for (const answer of operations()) expect(answer).toMatchObject({ error: { reason: "NOT_FOUND" } });

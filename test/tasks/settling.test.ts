@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 import type { Claim, Settlement } from "../../src/delivery/exchange.ts";
 import {
+  BY,
   DAY,
   delivered,
   failed,
@@ -230,7 +231,7 @@ describe("a config whose receiver answers 410", () => {
       const { task } = stage.taskWith();
       stage.artifact(task);
       stage.settle(delivered(stage.claim()));
-      stage.operations.replay({ task, config: "main", from: 0, to: stage.now });
+      stage.operations.replay({ by: BY, task, config: "main", from: 0, to: stage.now });
       stage.artifact(task);
       const claims = stage.claims();
       expect(claims).toHaveLength(2);
@@ -320,7 +321,7 @@ describe("a config that meets nothing but failures", () => {
       stage.settle(settlementOf(stage.claim(), "gone", { status: 410 }));
       await stage.pass(20 * DAY);
       stage.artifact(task, "four");
-      const resumed = stage.operations.setState({ task, config: "main", state: "active" });
+      const resumed = stage.operations.setState({ by: BY, task, config: "main", state: "active" });
       expect(resumed).toMatchObject({
         value: { state: "active", reason: null, pending: 4, attempt: 0, failingSince: null },
       });

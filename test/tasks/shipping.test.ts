@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 import type { OutboxItem } from "../../src/tasks/outbox.ts";
 import {
+  BY,
   DAY,
   delivered,
   failed,
@@ -248,7 +249,7 @@ describe("what is counted", () => {
       stage.artifact(task);
       stage.exchange({ want: 0, counters: { 'a2a_webhook_rate_limited_total{by="url"}': 7 } });
       stage.exchange({ want: 0, counters: { 'a2a_webhook_rate_limited_total{by="url"}': 1 } });
-      await stage.commands.delete(task, "main");
+      await stage.commands.delete(task, "main", BY);
       await stage.run(10 * SECOND);
       expect(stage.counters).toEqual({
         'a2a_webhook_rate_limited_total{by="url"}': 8,

@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 import type { StoredConfig } from "../../src/delivery/stored-config.ts";
 import {
+  BY,
   configOf,
   delivered,
   failed,
@@ -53,7 +54,7 @@ describe("rows written and read", () => {
       expect(beside.rowsRead).toBe(without.rowsRead);
     }));
 
-  it("of a config: 4 written", () =>
+  it("of a config: 5 written", () =>
     onStage(async (stage) => {
       await warm(stage);
       const task = stage.task();
@@ -61,8 +62,8 @@ describe("rows written and read", () => {
       const config = configOf(task);
       const record = stage.record(task);
       // The config, its lane (nothing pending: no index row), and the outbox row for D1's index of configs with the
-      // row in which SQLite remembers the outbox's number.
-      expect(costOf(stage, () => void stage.commands.set(record, config))).toMatchObject({ rows: 4 });
+      // row in which SQLite remembers the outbox's number; and the audit.
+      expect(costOf(stage, () => void stage.commands.set(record, config, BY))).toMatchObject({ rows: 5 });
     }));
 
   it("of the event that wakes an idle lane: 2 written more than without a config; of the next: none", () =>

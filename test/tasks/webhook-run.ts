@@ -4,6 +4,7 @@
 import { expect, vi } from "vitest";
 import type { Shipment } from "../../src/tasks/outbox.ts";
 import {
+  BY,
   configOf,
   DAY,
   forever,
@@ -98,8 +99,8 @@ class Run {
       if (life.isDeleted) continue;
       const query = { task: life.task, config: life.id };
       // Paused first, so that each begins anew.
-      stage.operations.setState({ ...query, state: "paused" });
-      stage.operations.setState({ ...query, state: "active" });
+      stage.operations.setState({ by: BY, ...query, state: "paused" });
+      stage.operations.setState({ by: BY, ...query, state: "active" });
       this.#oracle.restarted(life);
     }
     for (let i = 0; i < 100 && !this.#isQuiet(); i++) {
@@ -197,7 +198,7 @@ class Run {
     if (task === undefined) return;
     const record = this.#stage.record(task);
     const config = this.#config(task);
-    const answered = this.#stage.commands.set(record, config);
+    const answered = this.#stage.commands.set(record, config, BY);
     this.#oracle.set(task, config, record.seq);
     void answered;
   }
@@ -206,7 +207,7 @@ class Run {
     const life = this.#pick(this.#oracle.lives.filter(({ isDeleted }) => !isDeleted));
     if (!life) return;
     life.isDeleted = true;
-    void this.#stage.commands.delete(life.task, life.id).then(() => {
+    void this.#stage.commands.delete(life.task, life.id, BY).then(() => {
       life.isGone = true;
     });
   }
@@ -216,14 +217,14 @@ class Run {
   #pause(): void {
     const life = this.#pick(this.#oracle.lives.filter(({ isDeleted, isPaused }) => !isDeleted && !isPaused));
     if (!life) return;
-    this.#stage.operations.setState({ task: life.task, config: life.id, state: "paused" });
+    this.#stage.operations.setState({ by: BY, task: life.task, config: life.id, state: "paused" });
     life.isPaused = true;
   }
 
   #resume(): void {
     const life = this.#pick(this.#oracle.lives.filter(({ isDeleted, isPaused }) => !isDeleted && isPaused));
     if (!life) return;
-    this.#stage.operations.setState({ task: life.task, config: life.id, state: "active" });
+    this.#stage.operations.setState({ by: BY, task: life.task, config: life.id, state: "active" });
     this.#oracle.restarted(life);
   }
 
@@ -233,8 +234,9 @@ class Run {
     const query = { task: life.task, config: life.id };
     life.isReplayed = true;
     const letters = this.#oracle.letters().filter(({ id }) => id.startsWith(`${life.ids}-`));
-    if (this.#chance(2) === 0) this.#stage.operations.retryDead(letters);
-    else this.#stage.operations.replay({ ...query, from: this.#stage.now - HOUR, to: this.#stage.now });
+    if (this.#chance(2) === 0) this.#stage.operations.retryDead(letters, BY);
+    else
+      this.#stage.operations.replay({ by: BY, ...query, from: this.#stage.now - HOUR, to: this.#stage.now });
   }
 
   // What the home reaches outside of itself.
