@@ -7,12 +7,15 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { experimental_generateTypes } from "wrangler";
 import { command, Refusal } from "./command.ts";
+import { toReference } from "./configuration.ts";
 import { root } from "./project.ts";
 
 const TYPES = "src/env.d.ts";
+const REFERENCE = "docs/configuration.md";
 
 const steps: [name: string, run: () => Promise<boolean>][] = [
   ["generated types", typesAreFresh],
+  ["configuration reference", referenceIsFresh],
   ["types", () => tool("tsc", "--noEmit")],
   ["types of scripts and process tests", () => tool("tsc", "--noEmit", "--project", "scripts")],
   ["lint and format", () => tool("biome", "ci", ".")],
@@ -38,6 +41,16 @@ async function typesAreFresh(): Promise<boolean> {
   });
   if (fresh.content === (await readFile(join(root, TYPES), "utf8"))) return true;
   console.error(`${TYPES} is not what wrangler.toml gives: run \`npm run types\`.`);
+  return false;
+}
+
+/** The test says so too; this says it first, and what to do. */
+async function referenceIsFresh(): Promise<boolean> {
+  const [toml, written] = await Promise.all(
+    ["wrangler.toml", REFERENCE].map((file) => readFile(join(root, file), "utf8")),
+  );
+  if (toReference(toml ?? "") === written) return true;
+  console.error(`${REFERENCE} is not what src/config.ts and wrangler.toml give: run \`npm run docs\`.`);
   return false;
 }
 

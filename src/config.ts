@@ -1,25 +1,55 @@
 // The settings of a deployment: the vars of wrangler.toml, parsed once an isolate into a frozen Config.
 //
 // A wrong value never becomes a default: the Worker then answers every request with 500 and the log
-// names the setting. `npm run deploy` runs the same function before it deploys.
+// names the setting. `npm run deploy` runs the same function before it deploys. Each schema says in words what it
+// takes, so docs/configuration.md is made of them (`npm run docs`), and no range is written twice.
 
 import * as z from "zod/mini";
 import { type Issuer, parseIssuers } from "./issuers.ts";
 import { err, ok, type Result } from "./lib/result.ts";
 
-const integer = (min: number, max: number) =>
-  z.pipe(
-    z.string("must be set").check(z.regex(/^\d{1,15}$/, `must be a whole number from ${min} to ${max}`)),
+/** What a setting takes, in words that also stand in its error: "must be " and this. */
+type Described = { takes: string; isSecret?: boolean };
+
+function taking<S extends object>(takes: string, schema: S): S & Described {
+  return Object.assign(schema, { takes });
+}
+
+const integer = (min: number, max: number) => {
+  const takes = `a whole number from ${min} to ${max}`;
+  return taking(
+    takes,
     z.pipe(
-      z.transform(Number),
-      z.number().check(z.gte(min, `must be at least ${min}`), z.lte(max, `must be at most ${max}`)),
+      z.string("must be set").check(z.regex(/^\d{1,15}$/, `must be ${takes}`)),
+      z.pipe(
+        z.transform(Number),
+        z.number().check(z.gte(min, `must be at least ${min}`), z.lte(max, `must be at most ${max}`)),
+      ),
     ),
   );
+};
 
-const flag = z.pipe(
-  z.enum(["true", "false"], 'must be "true" or "false"'),
-  z.transform((text) => text === "true"),
+/** One of these texts. */
+function choice<const N extends string>(...names: [N, ...N[]]) {
+  const quoted = names.map((name) => `"${name}"`);
+  const takes = `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
+  return taking(takes, z.enum(names, `must be ${takes}`));
+}
+
+const flag = taking(
+  '"true" or "false"',
+  z.pipe(
+    choice("true", "false"),
+    z.transform((text) => text === "true"),
+  ),
 );
+
+/** What is secret; its form is checked by who uses it, which says what is wrong without saying what it is. */
+function secret(takes: string, minLength = 1) {
+  const wrong = minLength === 1 ? "must be set" : `must have at least ${minLength} characters`;
+  const schema = z.string("must be set").check(z.minLength(minLength, wrong));
+  return Object.assign(taking(takes, schema), { isSecret: true });
+}
 
 const list = z.pipe(
   z.string("must be set"),
@@ -31,30 +61,40 @@ const list = z.pipe(
   ),
 );
 
-const integers = (min: number, max: number) =>
-  z.pipe(
-    list,
-    z.pipe(
-      z.transform((items: string[]) => items.map((item) => (/^\d{1,15}$/.test(item) ? Number(item) : -1))),
-      z
-        .array(z.number())
-        .check(
-          z.refine(
-            (values) => values.length > 0 && values.every((value) => value >= min && value <= max),
-            `must be whole numbers from ${min} to ${max}, separated by commas`,
-          ),
-        ),
-    ),
-  );
+/** Texts between commas; `fits` judges them all. */
+function listOf(takes: string, fits: (items: string[]) => boolean) {
+  return taking(takes, z.pipe(list, z.array(z.string()).check(z.refine(fits, `must be ${takes}`))));
+}
 
-const publicUrl = z
-  .string()
-  .check(
-    z.refine(
-      (text) => text === "" || isOrigin(text),
-      "must be empty or an origin such as https://agents.example.com",
+const integers = (min: number, max: number) => {
+  const takes = `whole numbers from ${min} to ${max}, separated by commas`;
+  return taking(
+    takes,
+    z.pipe(
+      list,
+      z.pipe(
+        z.transform((items: string[]) => items.map((item) => (/^\d{1,15}$/.test(item) ? Number(item) : -1))),
+        z
+          .array(z.number())
+          .check(
+            z.refine(
+              (values) => values.length > 0 && values.every((value) => value >= min && value <= max),
+              `must be ${takes}`,
+            ),
+          ),
+      ),
     ),
   );
+};
+
+function text(takes: string, fits: (text: string) => boolean, unset = `must be ${takes}`) {
+  return taking(takes, z.string(unset).check(z.refine(fits, `must be ${takes}`)));
+}
+
+const publicUrl = text(
+  "empty or an origin such as https://agents.example.com",
+  (value) => value === "" || isOrigin(value),
+);
 
 function isOrigin(text: string): boolean {
   const url = URL.parse(text);
@@ -75,39 +115,20 @@ function areModes(modes: string[]): boolean {
   return isClosed && new Set(modes).size === modes.length;
 }
 
-const origins = z.pipe(
-  list,
-  z
-    .array(z.string())
-    .check(
-      z.refine(
-        (items) => items.every((item) => item === "*" || isOrigin(item)),
-        "must be origins such as https://app.example.com, separated by commas, or *",
-      ),
-    ),
+const origins = listOf("origins such as https://app.example.com, separated by commas, or *", (items) =>
+  items.every((item) => item === "*" || isOrigin(item)),
 );
 
-const hostNames = z.pipe(
-  list,
-  z
-    .array(z.string())
-    .check(
-      z.refine(
-        (items) => items.every((item) => item === "*" || URL.parse(`http://${item}/`)?.host === item),
-        "must be host names without port, separated by commas, or *",
-      ),
-    ),
+const hostNames = listOf("host names without port, separated by commas, or *", (items) =>
+  items.every((item) => item === "*" || URL.parse(`http://${item}/`)?.host === item),
 );
 
-const Vars = z.object({
-  ENVIRONMENT: z.enum(["development", "production"], 'must be "development" or "production"'),
-  AUTH_MODE: z.pipe(
-    list,
-    z.array(z.string()).check(z.refine(areModes, 'must be "open", or one or both of "api-key" and "jwt"')),
-  ),
-  // JSON, which is read when all else is right.
-  JWT_ISSUERS: z.string("must be set"),
-  DEFAULT_AGENT: z.string("must be set").check(z.minLength(1, "must name an agent")),
+const settings = {
+  ENVIRONMENT: choice("development", "production"),
+  AUTH_MODE: listOf('"open", or one or both of "api-key" and "jwt"', areModes),
+  // Read when all else is right.
+  JWT_ISSUERS: taking("a JSON array of issuers", z.string("must be set")),
+  DEFAULT_AGENT: text("the name of an agent", (name) => name !== "", "must be set"),
   PUBLIC_URL: publicUrl,
   CORS_ORIGINS: origins,
   ALLOWED_HOSTS: hostNames,
@@ -124,8 +145,8 @@ const Vars = z.object({
   STREAMING: flag,
   PUSH_NOTIFICATIONS: flag,
   EXTENDED_CARD: flag,
-  DEFAULT_CARD_VERSION: z.enum(["1.0", "0.3"], 'must be "1.0" or "0.3"'),
-  REQUIRED_EXTENSIONS: list,
+  DEFAULT_CARD_VERSION: choice("1.0", "0.3"),
+  REQUIRED_EXTENSIONS: listOf("URIs, separated by commas", () => true),
   MAX_BODY_BYTES: integer(1_024, 16_777_216),
   MAX_JSON_DEPTH: integer(8, 256),
   MAX_PARTS: integer(1, 100_000),
@@ -142,20 +163,69 @@ const Vars = z.object({
   WEBHOOK_RATE_PER_MINUTE: integer(0, 1_000_000),
   WEBHOOK_BURST: integer(1, 100_000),
   WEBHOOK_GLOBAL_PER_MINUTE: integer(0, 10_000_000),
-  WEBHOOK_CHALLENGE: z.enum(["off", "warn", "required"], 'must be "off", "warn" or "required"'),
+  WEBHOOK_CHALLENGE: choice("off", "warn", "required"),
   WEBHOOK_TIMEOUT_SECONDS: integer(1, 30),
   WEBHOOK_RETRY_SECONDS: integers(0, 604_800),
   WEBHOOK_RETENTION_DAYS: integer(1, 3_650),
-  DOH_URL: z.string("must be set").check(z.refine(isHttpsUrl, "must be an https URL")),
+  DOH_URL: text("an https URL", isHttpsUrl, "must be set"),
   SESSION_SECONDS: integer(60, 86_400),
   SESSION_MAX_SECONDS: integer(60, 2_592_000),
   SESSIONS_PER_OWNER: integer(1, 1_000),
   SESSION_RATE_PER_MINUTE: integer(1, 1_000),
-  // Secrets. Their form is checked by who uses them, which says what is wrong without saying what they are.
-  ENCRYPTION_KEYS: z.string("must be set").check(z.minLength(1, "must be set")),
-  SIGNING_KEYS: z.string("must be set").check(z.minLength(1, "must be set")),
-  ADMIN_KEY: z.string("must be set").check(z.minLength(32, "must have at least 32 characters")),
-});
+  ENCRYPTION_KEYS: secret("<version>:<base64 of 32 bytes>, separated by commas"),
+  SIGNING_KEYS: secret("a JSON array of private Ed25519 JWKs"),
+  ADMIN_KEY: secret("at least 32 characters", 32),
+};
+
+const Vars = z.object(settings);
+type Vars = z.infer<typeof Vars>;
+
+type Rule = { name: keyof typeof settings; isBroken(vars: Vars): boolean; says: string };
+
+/** What production insists on, so that no door is left open by an oversight. */
+const productionRules: readonly Rule[] = [
+  {
+    name: "AUTH_MODE",
+    isBroken: (vars) => vars.AUTH_MODE.includes("open"),
+    says: "must not be open in production: use api-key or jwt",
+  },
+  {
+    name: "DEFAULT_AGENT",
+    isBroken: (vars) => vars.DEFAULT_AGENT === "conformance",
+    says: "must not be conformance in production: that agent is for development only",
+  },
+  {
+    name: "ALLOW_PRIVATE_WEBHOOKS",
+    isBroken: (vars) => vars.ALLOW_PRIVATE_WEBHOOKS,
+    says: "must be false in production: webhooks could reach the inside of a network",
+  },
+  {
+    name: "PUBLIC_URL",
+    isBroken: (vars) => vars.PUBLIC_URL !== "" && !vars.PUBLIC_URL.startsWith("https:"),
+    says: "must be an https URL in production",
+  },
+  {
+    name: "CORS_ORIGINS",
+    isBroken: (vars) => vars.CORS_ORIGINS.includes("*"),
+    says: "must not be * in production: name the origins",
+  },
+];
+
+export type Setting = {
+  name: string;
+  /** What it may be, as in "must be " and this. */
+  takes: string;
+  isSecret: boolean;
+  /** What production insists on beyond that, as in its name and this. */
+  production: string | undefined;
+};
+
+/** Every setting in words, for the reference. */
+export function describeSettings(): Setting[] {
+  return Object.entries<Described>(settings).map(([name, { takes, isSecret = false }]) => {
+    return { name, takes, isSecret, production: productionRules.find((rule) => rule.name === name)?.says };
+  });
+}
 
 export type AuthMode = "open" | "api-key" | "jwt";
 
@@ -247,23 +317,8 @@ export function loadConfig(env: object): Result<Config, string[]> {
     return err(["JWT_ISSUERS must name an issuer, or AUTH_MODE must not have jwt"]);
   }
   if (vars.ENVIRONMENT === "production") {
-    const open: string[] = [];
-    if (vars.AUTH_MODE.includes("open"))
-      open.push("AUTH_MODE must not be open in production: use api-key or jwt");
-    if (vars.DEFAULT_AGENT === "conformance") {
-      open.push("DEFAULT_AGENT must not be conformance in production: that agent is for development only");
-    }
-    if (vars.ALLOW_PRIVATE_WEBHOOKS) {
-      open.push(
-        "ALLOW_PRIVATE_WEBHOOKS must be false in production: webhooks could reach the inside of a network",
-      );
-    }
-    if (vars.PUBLIC_URL !== "" && !vars.PUBLIC_URL.startsWith("https:")) {
-      open.push("PUBLIC_URL must be an https URL in production");
-    }
-    if (vars.CORS_ORIGINS.includes("*")) {
-      open.push("CORS_ORIGINS must not be * in production: name the origins");
-    }
+    const broken = productionRules.filter((rule) => rule.isBroken(vars));
+    const open = broken.map(({ name, says }) => `${name} ${says}`);
     if (open.length > 0) return err(open);
   }
   return ok(
