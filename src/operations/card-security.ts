@@ -4,19 +4,13 @@
 // No list of scopes is empty. ProtoJSON drops an empty list, what is left is an empty object, and the SDKs drop that
 // too before they verify a signature: the requirement would be in the card and in no signature.
 
+import type { Config } from "../config.ts";
 import type { AgentCard } from "../protocol/agent-card.ts";
 import type { SecurityScheme } from "../protocol/security.ts";
 
-/** Who issues tokens that are accepted. */
-export type TokenIssuer = {
-  issuer: string;
-  /** Of its OpenID configuration; undefined: only its keys are known. */
-  discoveryUrl: string | undefined;
-};
-
 export type Accepted = {
-  authModes: readonly ("open" | "api-key" | "jwt")[];
-  tokenIssuers: readonly TokenIssuer[];
+  authModes: Config["authModes"];
+  jwtIssuers: readonly Pick<Config["jwtIssuers"][number], "issuer" | "jwksUrl">[];
 };
 
 type Declared = { name: string; scheme: SecurityScheme; scopes: string[] };
@@ -49,16 +43,19 @@ function apiKeys({ authModes }: Accepted): Declared[] {
   ];
 }
 
-function tokens({ authModes, tokenIssuers }: Accepted): Declared[] {
+/** A scheme for each issuer, without what only its own clients need to know, such as the audience. */
+function tokens({ authModes, jwtIssuers }: Accepted): Declared[] {
   if (!authModes.includes("jwt")) return [];
-  return tokenIssuers.map(({ issuer, discoveryUrl }, index) => {
+  return jwtIssuers.map(({ issuer, jwksUrl }, index) => {
     const number = index === 0 ? "" : String(index + 1);
     const description = `An access token of ${issuer}.`;
-    if (discoveryUrl === undefined) {
+    // Where the address of its keys is configured, it may have no metadata that a client could discover.
+    if (jwksUrl !== undefined) {
       const scheme = { httpAuthSecurityScheme: { scheme: "Bearer", bearerFormat: "JWT", description } };
       return { name: `jwt${number}`, scheme, scopes: SCOPES };
     }
-    const scheme = { openIdConnectSecurityScheme: { openIdConnectUrl: discoveryUrl, description } };
+    const openIdConnectUrl = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
+    const scheme = { openIdConnectSecurityScheme: { openIdConnectUrl, description } };
     // The one scope that every OpenID provider has; what a token allows here is in its claims.
     return { name: `oidc${number}`, scheme, scopes: ["openid"] };
   });

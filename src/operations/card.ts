@@ -31,7 +31,7 @@ export function agentCard(agent: Agent, config: Config, baseUrl: string): AgentC
       extendedAgentCard: hasExtendedCard(agent, config),
       ...(extensions.length > 0 && { extensions }),
     },
-    ...cardSecurity({ authModes: config.authModes, tokenIssuers: [] }),
+    ...cardSecurity(config),
     defaultInputModes: [...agent.inputModes],
     defaultOutputModes: [...agent.outputModes],
     skills: [...agent.skills],

@@ -5,20 +5,17 @@ import { type Accepted, cardSecurity } from "../../src/operations/card-security.
 import { AgentCard } from "../../src/protocol/agent-card.ts";
 import { parseParams } from "../../src/protocol/parse.ts";
 
-const discovered = {
-  issuer: "https://id.test",
-  discoveryUrl: "https://id.test/.well-known/openid-configuration",
-};
-const keysOnly = { issuer: "https://keys.test", discoveryUrl: undefined };
+const discovered = { issuer: "https://id.test/", jwksUrl: undefined };
+const keysOnly = { issuer: "https://keys.test", jwksUrl: "https://keys.test/jwks" };
 
-function security(authModes: Accepted["authModes"], ...tokenIssuers: Accepted["tokenIssuers"]) {
-  const { securitySchemes = {}, securityRequirements = [] } = cardSecurity({ authModes, tokenIssuers });
+function security(authModes: Accepted["authModes"], ...jwtIssuers: Accepted["jwtIssuers"]) {
+  const { securitySchemes = {}, securityRequirements = [] } = cardSecurity({ authModes, jwtIssuers });
   return { schemes: securitySchemes, alternatives: securityRequirements.map(({ schemes }) => schemes) };
 }
 
 describe("the security of a card", () => {
   it("is none where everybody is let in", () => {
-    expect(cardSecurity({ authModes: ["open"], tokenIssuers: [discovered] })).toEqual({});
+    expect(cardSecurity({ authModes: ["open"], jwtIssuers: [discovered] })).toEqual({});
   });
 
   it("of API keys is a bearer token or a header", () => {
@@ -39,7 +36,9 @@ describe("the security of a card", () => {
   it("of tokens is OpenID Connect where there is discovery, else a bearer JWT", () => {
     const { schemes, alternatives } = security(["jwt"], discovered, keysOnly);
     expect(schemes).toMatchObject({
-      oidc: { openIdConnectSecurityScheme: { openIdConnectUrl: discovered.discoveryUrl } },
+      oidc: {
+        openIdConnectSecurityScheme: { openIdConnectUrl: "https://id.test/.well-known/openid-configuration" },
+      },
       jwt2: { httpAuthSecurityScheme: { scheme: "Bearer", bearerFormat: "JWT" } },
     });
     expect(alternatives[0]).toEqual({ oidc: { list: ["openid"] } });
@@ -55,7 +54,7 @@ describe("the security of a card", () => {
   });
 
   it("is read back as it was written", () => {
-    const wire = cardSecurity({ authModes: ["api-key", "jwt"], tokenIssuers: [discovered, keysOnly] });
+    const wire = cardSecurity({ authModes: ["api-key", "jwt"], jwtIssuers: [discovered, keysOnly] });
     const minimal = {
       name: "n",
       description: "d",
