@@ -9,6 +9,7 @@ import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { buildWorker } from "./build.ts";
 import { Refusal } from "./command.ts";
 import { startCron } from "./cron.ts";
+import { directEgress } from "./egress.ts";
 import { withLocalDatabases } from "./migrations.ts";
 import { createOutboundService, type OutboundService, type OutboundServiceOptions } from "./outbound.ts";
 import { type Project, readProject } from "./project.ts";
@@ -48,7 +49,7 @@ export async function serve(options: ServeOptions): Promise<LocalServer> {
     outbound?.close();
   };
   try {
-    const url = (await runtime.ready).origin;
+    const url = (await runtime.unsafeGetDirectURL()).origin;
     await requireHealth(url);
     const worker = await runtime.getWorker();
     const fire = async () => (await worker.scheduled({ cron: "* * * * *" })).outcome === "ok";
@@ -84,11 +85,7 @@ function runtimeOptions(
   const { workerOptions, externalWorkers } = unstable_getMiniflareWorkerOptions(project);
   const { modulesRules: _bundlersOwn, ...bindings } = workerOptions;
   return convertV4MiniflareOptions({
-    host: HOST,
-    port,
     cf: false,
-    // It would copy every answer to look at it.
-    logRequests: false,
     telemetry: { enabled: false },
     resourcePersistencePath: join(options.stateDir, "v3"),
     log: new Log(LogLevel.ERROR, { prefix: "runtime" }),
@@ -100,6 +97,12 @@ function runtimeOptions(
         name: project.name ?? "worker",
         modules: modules(build),
         modulesRoot: build,
+        // Clients reach the Worker itself, not by way of one of the runtime's that looks at every request.
+        unsafeDirectSockets: [{ host: HOST, port }],
+        serviceBindings: {
+          ...(bindings.serviceBindings as object),
+          ...(!outbound && { EGRESS: directEgress() }),
+        },
         // There is no address of a client to hide: nothing stands in front of this server.
         stripCfConnectingIp: false,
         bindings: { ...(bindings.bindings as object), ...options.vars },

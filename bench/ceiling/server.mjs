@@ -10,8 +10,6 @@ const { values: args } = parseArgs({ options: { port: { type: "string" }, state:
 
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
-    host: "127.0.0.1",
-    port: Number(args.port),
     cf: false,
     telemetry: { enabled: false },
     resourcePersistencePath: args.state,
@@ -19,6 +17,8 @@ const miniflare = new Miniflare(
     modules: true,
     scriptPath: fileURLToPath(new URL("worker.mjs", import.meta.url)),
     compatibilityDate: "2026-10-20",
+    unsafeDirectSockets: [{ host: "127.0.0.1", port: Number(args.port) }],
+    serviceBindings: { EGRESS: { network: { allow: ["public", "private"] } } },
     durableObjects: { OBJECTS: { className: "CeilingObject", useSQLite: true } },
   }),
 );

@@ -33,7 +33,7 @@ export class CeilingObject extends DurableObject {
     let left = count;
     const slot = async () => {
       while (left-- > 0) {
-        const answer = await fetch(url, { method: "POST", headers, body });
+        const answer = await this.env.EGRESS.fetch(url, { method: "POST", headers, body });
         await answer.body?.cancel();
         if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
       }

@@ -44,7 +44,8 @@ export type OutboundOptions = {
   policy: UrlPolicy;
   /** Needed unless the policy allows private targets; names are then not resolved. */
   resolve: Resolve | undefined;
-  fetch?: typeof fetch;
+  /** Default: the global one. */
+  fetch?: typeof fetch | undefined;
   now(): number;
   /** How much of an answer's body is kept, in bytes, at most `maxBytes`; default 4,096. */
   keepBytes?: number;
