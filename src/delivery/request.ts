@@ -2,9 +2,9 @@
 //
 // What a config adds comes first and never in a name of ours, so a caller can add headers but not forge one.
 
+import { createHash } from "node:crypto";
 import packageJson from "../../package.json";
 import type { SigningKeys } from "../keys/signing-keys.ts";
-import { sha256 } from "../lib/bytes.ts";
 import type { OutboundRequest } from "../outbound/fetch.ts";
 import type { Claim } from "./exchange.ts";
 import { currentSecrets, type PushSecrets } from "./push-secrets.ts";
@@ -29,9 +29,9 @@ export const USER_AGENT = `a2a-edge/${packageJson.version}`;
 const FAMILIES = /^(authorization$|a2a-|x-a2a-|webhook-|content-)/;
 
 /** The request of one attempt. */
-export async function toRequest(attempt: Attempt): Promise<OutboundRequest> {
+export function toRequest(attempt: Attempt): OutboundRequest {
   const { claim, secrets, signingKeys, now, authorization, timeoutMs, signal } = attempt;
-  const signatures = await signatureHeaders({
+  const signatures = signatureHeaders({
     id: claim.id,
     timestampSeconds: Math.floor(now / 1_000),
     body: claim.body,
@@ -51,13 +51,13 @@ export async function toRequest(attempt: Attempt): Promise<OutboundRequest> {
     ...signatures,
     "webhook-sequence": String(claim.sequence),
     "webhook-attempt": String(claim.attempt),
-    traceparent: await traceparent(claim.id),
+    traceparent: traceparent(claim.id),
     ...(securityLevel !== undefined && { "X-A2A-Security-Level": securityLevel }),
   };
   return {
     url: claim.url,
     method: "POST",
-    headers: { ...customHeaders(secrets, ours), ...ours },
+    headers: secrets.headers ? { ...customHeaders(secrets.headers, ours), ...ours } : ours,
     body: claim.body,
     timeoutMs,
     ...(signal && { signal }),
@@ -65,7 +65,10 @@ export async function toRequest(attempt: Attempt): Promise<OutboundRequest> {
 }
 
 /** Names differ in case: one that stands twice would be sent with both values. */
-function customHeaders({ headers = {} }: PushSecrets, ours: Record<string, string>): Record<string, string> {
+function customHeaders(
+  headers: Record<string, string>,
+  ours: Record<string, string>,
+): Record<string, string> {
   const taken = new Set(Object.keys(ours).map((name) => name.toLowerCase()));
   const isFree = (name: string) => !taken.has(name) && !FAMILIES.test(name);
   return Object.fromEntries(Object.entries(headers).filter(([name]) => isFree(name.toLowerCase())));
@@ -75,8 +78,8 @@ function customHeaders({ headers = {} }: PushSecrets, ours: Record<string, strin
  * Trace Context of W3C: all attempts of a notification are one trace, each a span of its own. Flagged as sampled,
  * because every attempt is recorded.
  */
-async function traceparent(id: string): Promise<string> {
-  const trace = (await sha256(id)).slice(0, 32);
+function traceparent(id: string): string {
+  const trace = createHash("sha256").update(id).digest("hex").slice(0, 32);
   const span = crypto.randomUUID().replaceAll("-", "").slice(-16);
   return `00-${trace}-${span}-01`;
 }

@@ -63,8 +63,10 @@ export function createSend(options: SenderOptions): Send {
 
     async function authorized(secrets: PushSecrets): Promise<Result<Authorization | undefined, Unanswered>> {
       const context = { issuer, signingKeys, tokens, now: now() };
-      const result = await beforeAbort(signal, authorize(claim, secrets, context));
-      return result ?? err({ error: "aborted", detail: "" });
+      const authorization = authorize(claim, secrets, context);
+      // Only a token that has to be fetched may take long.
+      if (!claim.options.oauth2) return authorization;
+      return (await beforeAbort(signal, authorization)) ?? err({ error: "aborted", detail: "" });
     }
 
     async function send(
@@ -72,7 +74,7 @@ export function createSend(options: SenderOptions): Send {
       authorization: Authorization | undefined,
       lastsMs: number,
     ): Promise<Result<OutboundAnswer, Unanswered>> {
-      const request = await toRequest({
+      const request = toRequest({
         claim,
         secrets,
         signingKeys,

@@ -5,9 +5,9 @@
 // The older one signs neither id nor time, so it cannot stop a replay; it is sent for receivers that know no
 // other, with the current secret only, since it holds one value.
 
+import { createHmac } from "node:crypto";
 import { type SigningKeys, signEd25519 } from "../keys/signing-keys.ts";
 import { decodeBase64, encodeBase64 } from "../lib/base64.ts";
-import { toHex } from "../lib/bytes.ts";
 import { HEADER_TEXT } from "../protocol/limited-text.ts";
 
 export type Signed = {
@@ -23,27 +23,22 @@ export type Signed = {
 };
 
 /** The headers that let a receiver check who sent a notification, that nobody changed it, and when it was sent. */
-export async function signatureHeaders(signed: Signed): Promise<Record<string, string>> {
+export function signatureHeaders(signed: Signed): Record<string, string> {
   const { id, timestampSeconds, body, taskId, secrets, signingKeys } = signed;
   const timestamp = String(timestampSeconds);
   const content = encoder.encode(`${id}.${timestamp}.${body}`);
-  const shared = await Promise.all(
-    secrets.map(async (secret) => `v1,${encodeBase64(await hmac(keyBytes(secret), content))}`),
-  );
-  const own = await signEd25519(signingKeys, content);
+  const shared = secrets.map((secret) => `v1,${hmac(keyBytes(secret), content).digest("base64")}`);
+  const own = signEd25519(signingKeys, content).map(({ signature }) => `v1a,${encodeBase64(signature)}`);
   const headers: Record<string, string> = {
     "webhook-id": id,
     "webhook-timestamp": timestamp,
-    "webhook-signature": [...shared, ...own.map(({ signature }) => `v1a,${encodeBase64(signature)}`)].join(
-      " ",
-    ),
+    "webhook-signature": [...shared, ...own].join(" "),
   };
   const [current] = secrets;
   if (current === undefined) return headers;
-  const older = await hmac(encoder.encode(current), encoder.encode(body));
   return {
     ...headers,
-    "X-A2A-Signature": `sha256=${toHex(older)}`,
+    "X-A2A-Signature": `sha256=${hmac(encoder.encode(current), encoder.encode(body)).digest("hex")}`,
     "X-A2A-Timestamp": timestamp,
     // A client may have chosen an id that no header can hold.
     "X-A2A-Task-ID": HEADER_TEXT.test(taskId) ? taskId : encodeURIComponent(taskId),
@@ -60,8 +55,6 @@ function keyBytes(secret: string): Uint8Array {
   return decoded !== undefined && decoded.byteLength > 0 ? decoded : encoder.encode(secret);
 }
 
-async function hmac(bytes: Uint8Array, content: Uint8Array): Promise<ArrayBuffer> {
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const key = await crypto.subtle.importKey("raw", bytes, algorithm, false, ["sign"]);
-  return crypto.subtle.sign("HMAC", key, content);
+function hmac(bytes: Uint8Array, content: Uint8Array) {
+  return createHmac("sha256", bytes).update(content);
 }

@@ -4,6 +4,7 @@
 //
 // What is wrong with them is said by place and member, never by quoting: `d` is the secret.
 
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { decodeBase64Url, encodeBase64Url } from "../lib/base64.ts";
 import { toBase64Url } from "../lib/bytes.ts";
 import { err, ok, type Result } from "../lib/result.ts";
@@ -18,11 +19,8 @@ export type Signature = { kid: string; signature: Uint8Array };
 /** A key as it is published at /.well-known/jwks.json. */
 export type PublicJwk = { kid: string; kty: "OKP"; crv: "Ed25519"; x: string; use: "sig"; alg: "EdDSA" };
 
-/** As scripts see it too, whose types do not name it. */
-type CryptoKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
-
 type Jwk = { kid: string; d: string; x: string };
-type Entry = { jwk: Jwk; key: CryptoKey | undefined };
+type Entry = { jwk: Jwk; key: KeyObject | undefined };
 
 /** At least one key, the newest first. */
 export class SigningKeys {
@@ -39,13 +37,11 @@ export class SigningKeys {
   }
 
   /** The private keys, imported once. */
-  async privateKeys(): Promise<{ kid: string; key: CryptoKey }[]> {
-    const imported = [];
-    for (const entry of this.#entries) {
-      entry.key ??= await importPair(entry.jwk);
-      imported.push({ kid: entry.jwk.kid, key: entry.key });
-    }
-    return imported;
+  privateKeys(): { kid: string; key: KeyObject }[] {
+    return this.#entries.map((entry) => {
+      entry.key ??= importPair(entry.jwk);
+      return { kid: entry.jwk.kid, key: entry.key };
+    });
   }
 }
 
@@ -76,44 +72,35 @@ export function parseSigningKeys(text: string): Result<SigningKeys, string> {
   return ok(new SigningKeys(jwks));
 }
 
-/** The signatures of every key, the newest key's first. */
-export async function signEd25519(keys: SigningKeys, bytes: Uint8Array): Promise<Signature[]> {
-  const pairs = await keys.privateKeys();
-  return Promise.all(
-    pairs.map(async ({ kid, key }) => {
-      return { kid, signature: new Uint8Array(await crypto.subtle.sign("Ed25519", key, bytes)) };
-    }),
-  );
+/** The signatures of every key, the newest key's first. Not by WebCrypto, which takes half as long again. */
+export function signEd25519(keys: SigningKeys, bytes: Uint8Array): Signature[] {
+  return keys.privateKeys().map(({ kid, key }) => ({ kid, signature: sign(null, bytes, key) }));
 }
 
 /** A JWT (RFC 7519) signed by the first key, as a compact JWS with alg EdDSA. */
-export async function signJwt(keys: SigningKeys, claims: Record<string, unknown>): Promise<string> {
-  const [first] = await keys.privateKeys();
+export function signJwt(keys: SigningKeys, claims: Record<string, unknown>): string {
+  const [first] = keys.privateKeys();
   if (first === undefined) throw new Error("signing keys without a key");
   const header = { alg: "EdDSA", typ: "JWT", kid: first.kid };
   const content = `${toBase64Url(JSON.stringify(header))}.${toBase64Url(JSON.stringify(claims))}`;
-  const signature = await crypto.subtle.sign("Ed25519", first.key, encoder.encode(content));
-  return `${content}.${encodeBase64Url(signature)}`;
+  return `${content}.${encodeBase64Url(sign(null, encoder.encode(content), first.key))}`;
 }
 
 /** A JWS in its flattened JSON form without the payload (RFC 7515 §7.2.2, appendix F). */
 export type DetachedJws = { protected: string; signature: string };
 
 /** Detached signatures of `payload`, one by every key, the newest key's first; `header` joins alg and kid in each. */
-export async function signDetached(
+export function signDetached(
   keys: SigningKeys,
   payload: string,
   header: Record<string, unknown>,
-): Promise<DetachedJws[]> {
+): DetachedJws[] {
   const body = toBase64Url(payload);
-  const pairs = await keys.privateKeys();
-  return Promise.all(
-    pairs.map(async ({ kid, key }) => {
-      const head = toBase64Url(JSON.stringify({ alg: "EdDSA", kid, ...header }));
-      const signature = await crypto.subtle.sign("Ed25519", key, encoder.encode(`${head}.${body}`));
-      return { protected: head, signature: encodeBase64Url(signature) };
-    }),
-  );
+  return keys.privateKeys().map(({ kid, key }) => {
+    const head = toBase64Url(JSON.stringify({ alg: "EdDSA", kid, ...header }));
+    const signature = sign(null, encoder.encode(`${head}.${body}`), key);
+    return { protected: head, signature: encodeBase64Url(signature) };
+  });
 }
 
 /** What receivers verify with: a JWK Set (RFC 7517) without anything private. */
@@ -127,13 +114,12 @@ function isKeyText(value: unknown): value is string {
   return typeof value === "string" && decodeBase64Url(value)?.byteLength === KEY_BYTES;
 }
 
-/** workerd imports a JWK whose x does not belong to its d, and every receiver would refuse what it signs. */
-async function importPair({ kid, d, x }: Jwk): Promise<CryptoKey> {
+/** A JWK whose x does not belong to its d can be imported, and every receiver would refuse what it signs. */
+function importPair({ kid, d, x }: Jwk): KeyObject {
   const common = { kty: "OKP", crv: "Ed25519", x };
-  const key = await crypto.subtle.importKey("jwk", { ...common, d }, "Ed25519", false, ["sign"]);
-  const published = await crypto.subtle.importKey("jwk", common, "Ed25519", false, ["verify"]);
+  const key = createPrivateKey({ key: { ...common, d }, format: "jwk" });
+  const published = createPublicKey({ key: common, format: "jwk" });
   const probe = encoder.encode(kid);
-  const signature = await crypto.subtle.sign("Ed25519", key, probe);
-  if (await crypto.subtle.verify("Ed25519", published, signature, probe)) return key;
+  if (verify(null, probe, published, sign(null, probe, key))) return key;
   throw new Error(`SIGNING_KEYS: x of the key ${kid} does not belong to its d`);
 }

@@ -4,7 +4,9 @@
 /** Standard alphabet, padded. */
 export function encodeBase64(bytes: Uint8Array | ArrayBuffer): string {
   const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
-  return btoa(Array.from(view, (byte) => String.fromCharCode(byte)).join(""));
+  let binary = "";
+  for (const byte of view) binary += String.fromCharCode(byte);
+  return btoa(binary);
 }
 
 /** URL-safe alphabet, no padding. */

@@ -5,7 +5,7 @@
 
 import { err, ok, type Result } from "../lib/result.ts";
 import { classifyError, toDetail } from "./failure.ts";
-import { checkUrl, isPublicAddress, type UrlPolicy } from "./guard.ts";
+import { checkUrl, isPublicAddress, type UrlPolicy, type UrlProblem } from "./guard.ts";
 import { readAnswer } from "./read-answer.ts";
 import type { Resolve } from "./resolve.ts";
 
@@ -53,6 +53,9 @@ export type OutboundOptions = {
   maxBytes?: number;
 };
 
+/** URLs whose check is remembered: most requests go where others went before. */
+const MAX_CHECKED = 1_000;
+
 type Failure = { error: OutboundError["error"]; detail: string };
 
 export function createOutbound(options: OutboundOptions): Outbound {
@@ -60,12 +63,22 @@ export function createOutbound(options: OutboundOptions): Outbound {
   const fetch: typeof globalThis.fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
   const resolve = policy.allowPrivate ? undefined : options.resolve;
   if (resolve === undefined && !policy.allowPrivate) throw new Error("the address guard needs a resolver");
+  const checked = new Map<string, Result<URL, UrlProblem>>();
+
+  function check(text: string): Result<URL, UrlProblem> {
+    const known = checked.get(text);
+    if (known) return known;
+    if (checked.size >= MAX_CHECKED) checked.clear();
+    const result = checkUrl(text, policy);
+    checked.set(text, result);
+    return result;
+  }
 
   async function attempt(
     request: OutboundRequest,
     deadline: Deadline,
   ): Promise<Result<Omit<OutboundAnswer, "durationMs">, Failure>> {
-    const url = checkUrl(request.url, policy);
+    const url = check(request.url);
     if (!url.ok) return err({ error: "blocked_destination", detail: url.error.description });
     if (resolve !== undefined) {
       const found = await deadline.race(resolve(url.value.hostname));
@@ -89,10 +102,11 @@ export function createOutbound(options: OutboundOptions): Outbound {
         sent.then((late) => late.body?.cancel()).catch(() => {});
         return deadline.failure();
       }
-      const { bytes } = await readAnswer(response, maxBytes, deadline.signal);
+      const { bytes } = await readAnswer(response, maxBytes, deadline.over);
       if (deadline.passed() === "aborted") return deadline.failure();
       // The status is the verdict: a body that never ends, or breaks off, does not make it unsaid.
-      const text = new TextDecoder().decode(bytes.subarray(0, keepBytes), { stream: true });
+      const text =
+        bytes.length === 0 ? "" : new TextDecoder().decode(bytes.subarray(0, keepBytes), { stream: true });
       return ok({ status: response.status, headers: Object.fromEntries(response.headers), text });
     } catch (error) {
       if (deadline.passed() !== undefined) return deadline.failure();
@@ -119,6 +133,8 @@ type Deadline = {
   /** Fires when the time is over, or the caller's signal has fired. */
   signal: AbortSignal;
   passed(): "timeout" | "aborted" | undefined;
+  /** Resolves when `signal` fires. Not a listener of it: each costs as much as a digest. */
+  over: Promise<undefined>;
   failure(): { ok: false; error: Failure };
   /** What the promise settles to, or undefined if the deadline comes first. */
   race<T>(promise: Promise<T>): Promise<T | undefined>;
@@ -128,24 +144,24 @@ type Deadline = {
 /** Not AbortSignal.timeout: its timer goes on when the request is over, and keeps the object it runs in awake. */
 function startDeadline(timeoutMs: number, signal: AbortSignal | undefined): Deadline {
   const controller = new AbortController();
+  const over = Promise.withResolvers<undefined>();
   let passed: "timeout" | "aborted" | undefined;
   const end = (reason: "timeout" | "aborted") => {
     passed ??= reason;
     controller.abort();
+    over.resolve(undefined);
   };
   const abort = () => end("aborted");
   const timer = setTimeout(() => end("timeout"), timeoutMs);
   signal?.addEventListener("abort", abort);
   if (signal?.aborted) abort();
-  const over = new Promise<undefined>((settle) => {
-    controller.signal.addEventListener("abort", () => settle(undefined), { once: true });
-  });
   return {
     signal: controller.signal,
     passed: () => passed,
+    over: over.promise,
     failure: () =>
       err({ error: passed ?? "aborted", detail: passed === "timeout" ? `after ${timeoutMs} ms` : "" }),
-    race: (promise) => Promise.race([promise, over]),
+    race: (promise) => Promise.race([promise, over.promise]),
     clear() {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);

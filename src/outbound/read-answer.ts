@@ -5,21 +5,22 @@
 export type Answer = {
   /** At most `maxBytes`; of a body that did not come to its end, what had come, or nothing. */
   bytes: Uint8Array;
-  /** `limit`: there was more. `stopped`: the signal fired. `broken`: the connection or its encoding broke. */
+  /** `limit`: there was more. `stopped`: time was over. `broken`: the connection or its encoding broke. */
   end: "complete" | "limit" | "stopped" | "broken";
 };
 
 const NOTHING = new Uint8Array();
 
-/** Never rejects. Whatever is left of the body is canceled, and not waited for. */
-export async function readAnswer(response: Response, maxBytes: number, signal: AbortSignal): Promise<Answer> {
+/** Never rejects. Whatever is left of the body when `over` resolves is canceled, and not waited for. */
+export async function readAnswer(
+  response: Response,
+  maxBytes: number,
+  over: Promise<unknown>,
+): Promise<Answer> {
   const { body, headers } = response;
   const length = headers.get("content-length");
   if (body === null || length === "0") return { bytes: NOTHING, end: "complete" };
-  const stopped = new Promise<"stopped">((settle) => {
-    if (signal.aborted) settle("stopped");
-    else signal.addEventListener("abort", () => settle("stopped"), { once: true });
-  });
+  const stopped = over.then(() => "stopped" as const);
   // The length is that of the encoded body, which may grow a thousandfold.
   const isShort = length !== null && Number(length) <= maxBytes && !headers.has("content-encoding");
   return isShort ? readWhole(response, stopped) : readChunks(body, maxBytes, stopped);

@@ -105,7 +105,7 @@ async function get(url: string, fetch: typeof globalThis.fetch): Promise<Result<
     const asked = fetch(url, { headers, redirect: "manual", signal: stop.signal });
     const response = await Promise.race([asked, late]);
     if (response === undefined) return fail("the resolver did not answer in time");
-    const { bytes, end } = await readAnswer(response, MAX_BYTES, stop.signal);
+    const { bytes, end } = await readAnswer(response, MAX_BYTES, late);
     if (response.status !== 200) return fail(`the resolver answered ${response.status}`);
     if (end !== "complete") return fail(`the resolver's answer ended early: ${end}`);
     return ok(new TextDecoder().decode(bytes));

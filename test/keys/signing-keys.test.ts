@@ -82,10 +82,10 @@ describe("signing", () => {
     expect(signatures.map(({ kid }) => kid)).toEqual(["rfc8032", "rfc8037"]);
   });
 
-  it("refuses to sign with a key whose public half is another one's", async () => {
+  it("refuses to sign with a key whose public half is another one's", () => {
     const keys = keysOf({ ...rfc8037, x: rfc8032.x });
-    const refused = signEd25519(keys, new Uint8Array([1]));
-    await expect(refused).rejects.toThrow("SIGNING_KEYS: x of the key rfc8037 does not belong to its d");
+    const sign = () => signEd25519(keys, new Uint8Array([1]));
+    expect(sign).toThrow("SIGNING_KEYS: x of the key rfc8037 does not belong to its d");
   });
 
   it("publishes all keys, and nothing of them that is private", () => {
