@@ -170,7 +170,7 @@ const settings = {
   DOH_URL: text("an https URL", isHttpsUrl, "must be set"),
   SESSION_SECONDS: integer(60, 86_400),
   SESSION_MAX_SECONDS: integer(60, 2_592_000),
-  SESSIONS_PER_OWNER: integer(1, 1_000),
+  SESSIONS_PER_OWNER: integer(1, 10_000),
   SESSION_RATE_PER_MINUTE: integer(1, 1_000),
   ENCRYPTION_KEYS: secret("<version>:<base64 of 32 bytes>, separated by commas"),
   SIGNING_KEYS: secret("a JSON array of private Ed25519 JWKs"),

@@ -103,7 +103,7 @@ describe("the vars of wrangler.toml", () => {
       dohUrl: "https://cloudflare-dns.com/dns-query",
       sessionMs: 3_600_000,
       sessionMaxMs: 86_400_000,
-      sessionsPerOwner: 100,
+      sessionsPerOwner: 1_000,
       sessionRatePerMinute: 30,
       encryptionKeys: secrets.ENCRYPTION_KEYS,
       signingKeys: secrets.SIGNING_KEYS,
@@ -229,7 +229,7 @@ const numbers: [name: string, key: string, min: number, max: number, unit: numbe
   ["WEBHOOK_RETENTION_DAYS", "webhookRetentionMs", 1, 3_650, 86_400_000],
   ["SESSION_SECONDS", "sessionMs", 60, 86_400, 1_000],
   ["SESSION_MAX_SECONDS", "sessionMaxMs", 60, 2_592_000, 1_000],
-  ["SESSIONS_PER_OWNER", "sessionsPerOwner", 1, 1_000, 1],
+  ["SESSIONS_PER_OWNER", "sessionsPerOwner", 1, 10_000, 1],
   ["SESSION_RATE_PER_MINUTE", "sessionRatePerMinute", 1, 1_000, 1],
 ];
 

@@ -133,6 +133,10 @@ export function createSessions({ db, settings, rightsOf, now }: SessionDeps): Se
     if (!granted.ok) return granted;
     const at = now();
     const end = caller.basis.expiresAt ?? Number.MAX_SAFE_INTEGER;
+    if (end <= at) {
+      // Clocks differ, so a token may be taken some seconds after its end; nothing is made of it any more.
+      return err(failure("UNAUTHENTICATED", { message: "The credential has ended" }));
+    }
     const lifetimeMs = seconds === undefined ? settings.lifetimeMs : seconds * 1_000;
     const token = `a2as_${encodeBase64Url(crypto.getRandomValues(new Uint8Array(TOKEN_BYTES)))}`;
     const endsAt = Math.min(at + settings.maxAgeMs, end);

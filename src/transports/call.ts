@@ -42,8 +42,8 @@ export async function recheckCaller(deps: Deps, request: Request, name: Operatio
   } catch {
     return;
   }
-  // Others behind its address are guessing.
-  if (!caller.ok && caller.error.reason === "RATE_LIMIT_EXCEEDED") return;
+  // Others behind its address are guessing, or its issuer's keys cannot be had.
+  if (!caller.ok && caller.error.reason !== "UNAUTHENTICATED") return;
   requireScope(orThrow(caller), operations[name].scope);
 }
 

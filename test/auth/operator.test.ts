@@ -6,7 +6,8 @@ import { createAuthentication } from "../../src/auth/authenticate.ts";
 import { createRequireOperator } from "../../src/auth/operator.ts";
 import type { AdminScope } from "../../src/auth/roles.ts";
 import type { AuthMode } from "../../src/config.ts";
-import { A2AError } from "../../src/protocol/errors.ts";
+import { err } from "../../src/lib/result.ts";
+import { A2AError, failure } from "../../src/protocol/errors.ts";
 import { createApiKey } from "../../src/store/api-keys.ts";
 import { createOperator } from "../admin/operator.ts";
 import { configWith } from "../support/operations.ts";
@@ -104,6 +105,17 @@ describe("a caller", () => {
     const { ask } = setUp("api-key");
     expect(await ask(headers, "admin:read")).toEqual(["UNAUTHENTICATED", undefined]);
   });
+
+  it.each(["UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "INVALID_REQUEST"] as const)(
+    "of whom nothing can be said now is told so: %s",
+    async (reason) => {
+      const config = configWith();
+      const requireOperator = createRequireOperator(config.adminKey, async () => err(failure(reason)));
+      await expect(requireOperator(new Request("https://a.test"), "admin:read")).rejects.toMatchObject({
+        failure: { reason },
+      });
+    },
+  );
 
   it("who comes with a session is an operator where that was asked for, and no longer than the key", async () => {
     const { ask, authenticate, sessions } = setUp("api-key");

@@ -208,6 +208,15 @@ describe("the end of a session", () => {
     expect(await isValid(on, opened.token)).toBe(false);
   });
 
+  it("is not put off by a token that is taken for some seconds after its end: nothing is made of it", async () => {
+    const on = setUp();
+    const basis = { kind: "jwt", issuer: "i", roles: [], scopes: [], expiresAt: on.clock.now } as const;
+    expect(await on.sessions.open(caller({ basis }), {})).toMatchObject({
+      ok: false,
+      error: { reason: "UNAUTHENTICATED" },
+    });
+  });
+
   it("comes when its credential is not valid any more", async () => {
     const on = setUp();
     const { token } = await open(on);
