@@ -8,6 +8,7 @@ import type { Admin } from "./admin/admin.ts";
 import type { Agent } from "./agents/agent.ts";
 import type { RequireOperator } from "./auth/operator.ts";
 import type { Sessions } from "./auth/sessions.ts";
+import type { Config } from "./config.ts";
 import type { SignCard } from "./operations/card-signatures.ts";
 import { A2AError } from "./protocol/errors.ts";
 import { operations } from "./protocol/operations.ts";
@@ -46,7 +47,8 @@ type Next = () => Promise<void>;
 
 export function createApp(deps: AppDeps): Hono<Settings> {
   const { config, agents } = deps;
-  let bornAt: number | undefined;
+  /** The settings of the cards, and since when. */
+  let born: { config: Config; at: number } | undefined;
 
   const index: Handler = (c) => serveIndex(c.req.raw, agents, baseUrl(config, c.req.raw));
   const health: Handler = (c) => c.json({ status: "ok" }, 200, noStore);
@@ -72,8 +74,16 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   const card =
     (agent: Agent, version?: "0.3"): Handler =>
     (c) => {
-      bornAt ??= deps.now();
-      return serveCard({ request: c.req.raw, agent, config, signCard: deps.signCard, version, bornAt });
+      const { config } = deps;
+      if (born?.config !== config) born = { config, at: deps.now() };
+      return serveCard({
+        request: c.req.raw,
+        agent,
+        config,
+        signCard: deps.signCard,
+        version,
+        bornAt: born.at,
+      });
     };
   const jsonRpc =
     (agentName?: string): Handler =>

@@ -144,6 +144,7 @@ const settings = {
   HOME_SHARDS: integer(1, 64),
   STREAMING: flag,
   PUSH_NOTIFICATIONS: flag,
+  LOAD_SHEDDING: flag,
   EXTENDED_CARD: flag,
   DEFAULT_CARD_VERSION: choice("1.0", "0.3"),
   REQUIRED_EXTENSIONS: listOf("URIs, separated by commas", () => true),
@@ -257,8 +258,12 @@ export type Config = Readonly<{
   /** Turns of quick agents that run in one home at once; 0: unlimited. */
   ownerTurns: number;
   homeShards: number;
+  /** Versions of A2A that are switched off at run time. */
+  offVersions: readonly string[];
   streaming: boolean;
   pushNotifications: boolean;
+  /** Whether new work is refused while old work is behind. */
+  loadShedding: boolean;
   extendedCard: boolean;
   /** The form of card that a client gets who names no version. */
   defaultCardVersion: "1.0" | "0.3";
@@ -340,8 +345,10 @@ export function loadConfig(env: object): Result<Config, string[]> {
       callerWaitingSends: vars.CALLER_WAITING_SENDS,
       ownerTurns: vars.OWNER_TURNS,
       homeShards: vars.HOME_SHARDS,
+      offVersions: Object.freeze([]),
       streaming: vars.STREAMING,
       pushNotifications: vars.PUSH_NOTIFICATIONS,
+      loadShedding: vars.LOAD_SHEDDING,
       extendedCard: vars.EXTENDED_CARD,
       defaultCardVersion: vars.DEFAULT_CARD_VERSION,
       requiredExtensions: Object.freeze(vars.REQUIRED_EXTENSIONS),

@@ -14,6 +14,7 @@ import { type Config, loadConfig } from "./config.ts";
 import { parseKeyRing } from "./keys/ring.ts";
 import { parseSigningKeys, publicJwks } from "./keys/signing-keys.ts";
 import { createCardSigner } from "./operations/card-signatures.ts";
+import { createFlags } from "./operations/flags.ts";
 import { execute } from "./operations/index.ts";
 import { checkHomes } from "./store/homes.ts";
 import { log } from "./telemetry/log.ts";
@@ -58,8 +59,11 @@ function build(env: Env): App {
     strangers,
   });
   const requireOperator = createRequireOperator(config.value.adminKey, authenticate, strangers);
+  const flags = createFlags({ config: config.value, db: env.DB, now: Date.now, waitUntil });
   const deps = {
-    config: config.value,
+    get config() {
+      return flags.config;
+    },
     homes: env.HOMES,
     ring: ring.value,
     challenge: async (endpoint: string, url: string) =>
@@ -68,7 +72,9 @@ function build(env: Env): App {
     now: Date.now,
   };
   return createApp({
-    config: config.value,
+    get config() {
+      return flags.config;
+    },
     agents: agents.value,
     signCard,
     now: Date.now,
@@ -83,6 +89,7 @@ function build(env: Env): App {
       ...backgroundOf(env, config.value),
       ring: ring.value,
       requireOperator,
+      flagsChanged: flags.changed,
       forgetSessions: sessions.forget,
       endpointAt: (name) => endpointOf(env, name) as unknown as EndpointOperator,
     }),

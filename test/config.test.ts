@@ -73,8 +73,10 @@ describe("the vars of wrangler.toml", () => {
       callerWaitingSends: 0,
       ownerTurns: 0,
       homeShards: 1,
+      offVersions: [],
       streaming: true,
       pushNotifications: true,
+      loadShedding: true,
       extendedCard: true,
       defaultCardVersion: "1.0",
       requiredExtensions: [],
@@ -267,6 +269,7 @@ it("has a row here for every number", () => {
 describe.each([
   ["STREAMING", "streaming"],
   ["PUSH_NOTIFICATIONS", "pushNotifications"],
+  ["LOAD_SHEDDING", "loadShedding"],
   ["EXTENDED_CARD", "extendedCard"],
   ["ALLOW_PRIVATE_WEBHOOKS", "allowPrivateWebhooks"],
 ])("%s", (name, key) => {

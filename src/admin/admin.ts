@@ -11,6 +11,7 @@ import { deliveryRoutes } from "./deliveries.ts";
 import { type AdminDeps, notFound } from "./deps.ts";
 import { endpointRoutes } from "./endpoints.ts";
 import { readFields } from "./fields.ts";
+import { flagRoutes } from "./flags.ts";
 import { documentRoute } from "./openapi.ts";
 import { ownerRoutes } from "./owners.ts";
 import { retentionRoutes } from "./retention.ts";
@@ -31,6 +32,7 @@ const routes = [
   ...roleRoutes,
   ...ownerRoutes,
   ...sessionRoutes,
+  ...flagRoutes,
 ];
 
 /** All routes, for the test that compares them with the document. */

@@ -63,7 +63,10 @@ export type WorkDeps = {
 };
 
 export type AdminDeps = WorkDeps & {
+  /** As the deployment sets it, whatever is switched off. */
   config: Config;
+  /** Has this isolate read the flags again. */
+  flagsChanged(): void;
   /** The EndpointObject of this name: see `endpointName` of delivery/exchange. */
   endpointAt(name: string): EndpointOperator;
   ring: KeyRing;

@@ -27,6 +27,7 @@ const variables: Readonly<Record<string, string>> = {
   config: "The id of the config.",
   id: "As lists show it.",
   name: "The role's name.",
+  flag: "The flag's name.",
 };
 
 /** The route that serves the document of `routes`, itself included. */

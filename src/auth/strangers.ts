@@ -50,13 +50,15 @@ const RECENT = 16;
 const FORGET_MS = 3_600_000;
 const MAX_PAUSE_MS = 300_000;
 
-/** Refusals of what nobody guesses: nothing at all, or what was right once. */
+/** Refusals of what nobody guesses: nothing at all, what was right once or soon will be, what cannot be judged now. */
 const innocent: ReadonlySet<RefusalReason> = new Set<RefusalReason>([
   "missing",
   "unsupported_scheme",
   "expired",
   "revoked",
   "credential_ended",
+  "not_yet_valid",
+  "keys_unavailable",
 ]);
 
 export function createStrangers({ guesses, failuresPerMinute, now, counted }: StrangersOptions): Strangers {

@@ -6,6 +6,7 @@ import type { Config } from "../config.ts";
 import { toJsonBytes } from "../lib/bytes.ts";
 import type { AgentCard } from "../protocol/agent-card.ts";
 import { A2AError } from "../protocol/errors.ts";
+import { servedVersions } from "../protocol/version.ts";
 import { cardExtensions } from "./card-extensions.ts";
 import { cardSecurity } from "./card-security.ts";
 import type { Answer, Call, Deps } from "./index.ts";
@@ -14,17 +15,20 @@ import type { Answer, Call, Deps } from "./index.ts";
 export function agentCard(agent: Agent, config: Config, baseUrl: string): AgentCard {
   const url = agent.name === config.defaultAgent ? baseUrl : `${baseUrl}/${agent.name}`;
   const extensions = cardExtensions(config, baseUrl);
+  const versions: readonly string[] = servedVersions(config);
+  const served = (interfaces: AgentCard["supportedInterfaces"]) =>
+    interfaces.filter(({ protocolVersion }) => versions.includes(protocolVersion));
   return {
     name: agent.title,
     description: agent.description,
     version: agent.version,
-    supportedInterfaces: [
+    supportedInterfaces: served([
       { url: `${url}/`, protocolBinding: "JSONRPC", protocolVersion: "1.0" },
       { url, protocolBinding: "HTTP+JSON", protocolVersion: "1.0" },
       { url: `${url}/`, protocolBinding: "JSONRPC", protocolVersion: "0.3" },
       // Its clients put /v1 behind it themselves.
       { url, protocolBinding: "HTTP+JSON", protocolVersion: "0.3" },
-    ],
+    ]),
     capabilities: {
       streaming: config.streaming,
       pushNotifications: config.pushNotifications,

@@ -11,6 +11,11 @@ export type Version = (typeof VERSIONS)[number];
 export const CARD_VERSIONS = ["1.0", "0.3"] as const;
 export type CardVersion = (typeof CARD_VERSIONS)[number];
 
+/** The versions that are served, newest first: the one place that decides it. */
+export function servedVersions({ offVersions }: { offVersions: readonly string[] }): readonly Version[] {
+  return offVersions.length === 0 ? VERSIONS : VERSIONS.filter((version) => !offVersions.includes(version));
+}
+
 const MAX_SHOWN_VERSION = 32;
 
 /**

@@ -5,7 +5,7 @@ import type { Config } from "../config.ts";
 import { A2AError, type Failure } from "../protocol/errors.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
 import type { Schema } from "../protocol/schema.ts";
-import { VERSIONS, type Version, versionNotSupported } from "../protocol/version.ts";
+import { type Version, versionNotSupported } from "../protocol/version.ts";
 import { readParams } from "./call.ts";
 
 /** The params of any operation; each of them may name a tenant. */
@@ -52,11 +52,6 @@ export const current: Dialect = {
   extensionsHeader: "a2a-extensions",
   methods: new Map(Object.keys(operations).map((name) => [name, toMethod(name as OperationName)])),
 };
-
-/** The versions that are served, newest first: the one place that decides it. */
-export function servedVersions(_config: Config): readonly Version[] {
-  return VERSIONS;
-}
 
 /**
  * The dialect of a call. `requested` decides; a call that names no version is of the newest that has its method. For a

@@ -8,8 +8,9 @@ import type { Config } from "../config.ts";
 import { sha256 } from "../lib/bytes.ts";
 import { agentCard } from "../operations/card.ts";
 import type { SignCard } from "../operations/card-signatures.ts";
+import { A2AError } from "../protocol/errors.ts";
 import { toLegacyAgentCard } from "../protocol/v0_3/agent-card.ts";
-import { CARD_VERSIONS, type CardVersion } from "../protocol/version.ts";
+import { CARD_VERSIONS, type CardVersion, servedVersions } from "../protocol/version.ts";
 import { baseUrl, readVersion } from "./call.ts";
 
 export const CARD_PATH = "/.well-known/agent-card.json";
@@ -24,14 +25,16 @@ export type CardRequest = {
   /** The only form that is served here; undefined: the one that is asked for. */
   version?: CardVersion | undefined;
   /**
-   * When this isolate answered its first request, in milliseconds. Its code and settings cannot change, so no
+   * When this isolate answered its first request with these settings, in milliseconds. Its code cannot change, so no
    * card of it is younger. Another isolate says another time, which costs a client without ETag one download.
    */
   bornAt: number;
 };
 
 export async function serveCard({ request, agent, config, ...rest }: CardRequest): Promise<Response> {
-  const { bornAt, version = readVersion(request, CARD_VERSIONS) ?? config.defaultCardVersion } = rest;
+  const { bornAt } = rest;
+  const version = rest.version ?? versionFor(request, config);
+  if (!servedVersions(config).includes(version)) throw new A2AError("NOT_FOUND");
   const base = baseUrl(config, request);
   const card = agentCard(agent, config, base);
   // What a signature is of was not laid down before 1.0.
@@ -46,6 +49,14 @@ export async function serveCard({ request, agent, config, ...rest }: CardRequest
   };
   if (isFresh(request.headers, etag, bornAt)) return new Response(null, { status: 304, headers });
   return new Response(body, { headers: { ...headers, "content-type": "application/json" } });
+}
+
+/** The one that is asked for, else the default one; where that is switched off, the other. */
+function versionFor(request: Request, config: Config): CardVersion {
+  const versions = servedVersions(config);
+  const served = CARD_VERSIONS.filter((version) => versions.includes(version));
+  const preset = config.defaultCardVersion;
+  return readVersion(request, served) ?? (served.includes(preset) ? preset : (served[0] ?? preset));
 }
 
 /** RFC 9110 §13.2.2: If-Modified-Since counts only where there is no If-None-Match. */

@@ -25,7 +25,7 @@ export const BY = { owner: "open::owner", actor: "operator::admin-key" };
 const TABLES = [
   ...["attempts", "ships", "attempt_hours", "endpoint_hours"],
   ...["push_configs", "endpoints", "dead_letters", "retry_jobs"],
-  ...["api_keys", "roles", "sessions", "owners", "homes"],
+  ...["api_keys", "roles", "sessions", "owners", "homes", "flags"],
 ];
 
 /** Empties the tables, and keeps out of the output of tests what is logged of each request. */
@@ -105,7 +105,7 @@ const quietEndpoint: EndpointOperator = {
 export type OperatorOptions = {
   home?: Partial<HomeOperator>;
   endpoint?: Partial<EndpointOperator>;
-} & Partial<Pick<AdminDeps, "now" | "wakeJob" | "config">>;
+} & Partial<Pick<AdminDeps, "now" | "wakeJob" | "config" | "flagsChanged">>;
 
 type Verb = "GET" | "POST" | "DELETE";
 
@@ -133,6 +133,7 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     ring: ring.value,
     requireOperator: createRequireOperator(config.adminKey, authenticate),
     forgetSessions: sessions.forget,
+    flagsChanged: () => {},
     homeAt: (id) => recorded({ ...quietHome, ...home }, askedOf(askedHomes, id)),
     endpointAt: (name) => recorded({ ...quietEndpoint, ...endpoint }, askedOf(askedEndpoints, name)),
     wakeJob: async (message) => woken.push(message),

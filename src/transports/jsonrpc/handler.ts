@@ -7,6 +7,7 @@ import { type JsonBytes, joinJson } from "../../lib/bytes.ts";
 import { orThrow } from "../../operations/or-throw.ts";
 import { A2AError } from "../../protocol/errors.ts";
 import { parseJson } from "../../protocol/json.ts";
+import { servedVersions } from "../../protocol/version.ts";
 import { readBody } from "../body.ts";
 import {
   agentAtPath,
@@ -17,7 +18,7 @@ import {
   recheckCaller,
   requireCaller,
 } from "../call.ts";
-import { chooseDialect, current, type Method, servedVersions } from "../dialect.ts";
+import { chooseDialect, current, type Method } from "../dialect.ts";
 import { failureHeaders, toFailure } from "../failure.ts";
 import { sseHeaders, toErrorEvent, toEventStream } from "../sse.ts";
 import { dialects } from "./dialects.ts";

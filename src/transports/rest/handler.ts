@@ -6,7 +6,7 @@ import { orThrow } from "../../operations/or-throw.ts";
 import { A2AError, type Failure } from "../../protocol/errors.ts";
 import { parseJson } from "../../protocol/json.ts";
 import type { OperationName } from "../../protocol/operations.ts";
-import { versionNotSupported } from "../../protocol/version.ts";
+import { servedVersions, versionNotSupported } from "../../protocol/version.ts";
 import { readBody } from "../body.ts";
 import {
   agentAtPath,
@@ -17,7 +17,7 @@ import {
   recheckCaller,
   requireCaller,
 } from "../call.ts";
-import { type Dialect, servedVersions } from "../dialect.ts";
+import type { Dialect } from "../dialect.ts";
 import { failureHeaders, toFailure } from "../failure.ts";
 import { sseHeaders, toEventStream } from "../sse.ts";
 import { currentRest, type RestDialect, restDialect } from "./dialects.ts";
