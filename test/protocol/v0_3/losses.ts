@@ -19,3 +19,19 @@ function partWithoutLosses(part: Json): Json {
   const { mediaType: _mediaType, filename: _filename, ...rest } = part;
   return rest;
 }
+
+/** Over HTTP+JSON: what the proto of 0.3 has no field for, and what the official client leaves out of its own. */
+export function withoutProtoLosses<T>(value: T): T {
+  return dropped(withoutLosses(value)) as T;
+}
+
+function dropped(value: unknown, isPart = false): unknown {
+  if (Array.isArray(value)) return value.map((item) => dropped(item, isPart));
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value as Json).flatMap(([key, member]) => {
+    if (key === "referenceTaskIds" || (isPart && (key === "metadata" || key === "filename"))) return [];
+    if (key === "metadata" || key === "data") return [[key, member]];
+    return [[key, dropped(member, key === "parts")]];
+  });
+  return Object.fromEntries(entries);
+}

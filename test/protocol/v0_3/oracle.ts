@@ -3,7 +3,7 @@
 
 import * as sdk from "@a2a-js/sdk";
 import { legacyPushNotificationToV1StreamResponse } from "@a2a-js/sdk/compat/v0_3";
-import { LegacyJsonRpcTransport } from "@a2a-js/sdk/compat/v0_3/client";
+import { LegacyJsonRpcTransport, LegacyRestTransport } from "@a2a-js/sdk/compat/v0_3/client";
 import { LegacyJsonRpcTransportHandler, V03PushNotificationSerializer } from "@a2a-js/sdk/compat/v0_3/server";
 
 type Codec = { fromJSON(object: unknown): unknown; toJSON(message: unknown): unknown };
@@ -17,7 +17,8 @@ export function throughSdk(name: string, wire: unknown): unknown {
   return toJson(name, codecOf(name).fromJSON(wire));
 }
 
-function toJson(name: string, message: unknown): unknown {
+/** A message of the SDK as it is on the wire. */
+export function toJson(name: string, message: unknown): unknown {
   return JSON.parse(JSON.stringify(codecOf(name).toJSON(message)));
 }
 
@@ -71,4 +72,20 @@ export async function throughSdkClient(
   });
   const answer = await call(client);
   return { sent: sent as Sent, answer };
+}
+
+/** The same over HTTP+JSON: the body that the client sends for a call, and what it makes of the answer. */
+export async function throughSdkRestClient(
+  call: (client: LegacyRestTransport) => Promise<unknown>,
+  answer: unknown = { message: { messageId: "m", role: "ROLE_AGENT", content: [{ text: "" }] } },
+): Promise<{ sent: unknown; answer: unknown }> {
+  let sent: unknown;
+  const client = new LegacyRestTransport({
+    endpoint: "http://sdk.test",
+    fetchImpl: async (_url, init) => {
+      if (init?.body) sent = JSON.parse(String(init.body));
+      return Response.json(answer);
+    },
+  });
+  return { answer: await call(client), sent };
 }
