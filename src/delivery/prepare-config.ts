@@ -9,8 +9,10 @@ import { uuidv7 } from "../lib/ids.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import { MAX_BATCH_EVENTS, redact, type WebhookConfig } from "../protocol/push-options.ts";
+import type { Version } from "../protocol/version.ts";
 import { checkConfig } from "./config-rules.ts";
 import { type ClaimOptions, endpointName } from "./exchange.ts";
+import { defaultEvents } from "./payload.ts";
 import { type PushSecrets, sealingContext } from "./push-secrets.ts";
 import type { StoredConfig } from "./stored-config.ts";
 
@@ -32,6 +34,8 @@ export type Preparation = {
   /** The task it belongs to, whatever `config` says. */
   taskId: string;
   owner: string;
+  /** The dialect of who sets it, in which its notifications will leave. */
+  version: Version;
   /** Names this server answers at: no webhook may lead back to it. */
   ownHosts: readonly string[];
   /** Path of the config in the params; empty: it is the params. */
@@ -49,6 +53,7 @@ export async function prepareConfig({
   config,
   taskId,
   owner,
+  version,
   ownHosts,
   field = "",
   now,
@@ -74,7 +79,6 @@ export async function prepareConfig({
   const id = config.id ?? uuidv7(now);
   const secrets = toSecrets(config);
   const options = toOptions(config);
-  const version = "1.0";
   return ok({
     id,
     lane: uuidv7(now),
@@ -82,7 +86,7 @@ export async function prepareConfig({
     target: `${url.origin}${url.pathname}`,
     url: url.href,
     version,
-    events: config.events ?? null,
+    events: config.events ?? defaultEvents(version),
     batch: await toBatch(config, [url.href, version, options, secrets], settings),
     retryMs: config.retry ? [0, ...config.retry.delaysSeconds.map((seconds) => seconds * 1_000)] : null,
     sealed: secrets && (await seal(ring, JSON.stringify(secrets), sealingContext(taskId, id))),

@@ -2,6 +2,7 @@
 // delivery neither validates nor derives anything. Its secrets are in `sealed` and nowhere else.
 
 import type { EventName, WebhookConfig } from "../protocol/push-options.ts";
+import type { Version } from "../protocol/version.ts";
 import type { ClaimOptions, DeliveryHealth } from "./exchange.ts";
 
 export type StoredConfig = {
@@ -14,7 +15,7 @@ export type StoredConfig = {
   target: string;
   url: string;
   /** Dialect of the payloads. */
-  version: "1.0";
+  version: Version;
   /** Which events are wanted; null: all. */
   events: EventName[] | null;
   /** Configs with the same key may share a batch; null: each event is sent alone. */

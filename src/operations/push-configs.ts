@@ -68,7 +68,7 @@ export function requirePush({ config }: Deps): void {
 /** The config as its home will keep it, its origin having passed the challenge where that is required. */
 export async function preparePush(
   deps: Deps,
-  { caller, ownHosts }: Call,
+  { caller, version, ownHosts }: Call,
   { config, taskId, field = "" }: { config: WebhookConfig; taskId: string; field?: string },
 ): Promise<StoredConfig> {
   const prepared = orThrow(
@@ -76,6 +76,7 @@ export async function preparePush(
       config,
       taskId,
       owner: caller.owner,
+      version,
       ownHosts,
       field,
       now: deps.now(),

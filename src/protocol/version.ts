@@ -4,7 +4,7 @@ import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "./errors.ts";
 
 /** The versions there are dialects of, newest first. */
-export const VERSIONS = ["1.0", "0.3"] as const;
+export const VERSIONS = ["1.0", "0.3", "0.1"] as const;
 export type Version = (typeof VERSIONS)[number];
 
 /** The forms a card is served in. */

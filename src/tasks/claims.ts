@@ -1,12 +1,14 @@
 // What an endpoint is given to send: the head of a lane, or the heads of several lanes in one batch.
 //
-// The body is made of the journal's rows as they stand, so it has the same bytes on every attempt. A batch is
+// The body is made of the journal's rows, which never change, so it has the same bytes on every attempt. A batch is
 // written down when it is first claimed: from then on the same notifications go together, under the same id.
 
 import type { Claim } from "../delivery/exchange.ts";
+import { contentTypeOf, toPayload } from "../delivery/payload.ts";
 import { utf8Length } from "../lib/bytes.ts";
 import type { Journal } from "./journal.ts";
 import type { Lane, Lanes, Notification } from "./lanes.ts";
+import type { Entry } from "./machine.ts";
 import type { PushConfig, PushConfigs } from "./push-configs.ts";
 import { nameOf, upcoming } from "./upcoming.ts";
 
@@ -69,8 +71,8 @@ export class Claims {
       lanes: [lane.lane],
       id: notificationId(lane, head[0]),
       sequence: head[1],
-      body: entry.body,
-      contentType: "application/a2a+json",
+      body: this.#payload(lane, entry, config),
+      contentType: contentTypeOf(config.version),
       committedAt: entry.at,
     };
     return { claim, members: [{ lane, notifications: [head] }] };
@@ -84,7 +86,8 @@ export class Claims {
         const entry = this.#options.journal.entry(of.task, notification[0]);
         if (!entry) continue;
         committedAt = Math.min(committedAt, entry.at);
-        pieces.push(toPiece(of, notification, nameOf(entry), entry.body));
+        // The dialect is part of what those have in common that share a batch.
+        pieces.push(toPiece(of, notification, nameOf(entry), this.#payload(of, entry, config)));
       }
     }
     if (pieces.length === 0) return undefined;
@@ -117,7 +120,7 @@ export class Claims {
       for (const notification of upcoming(journal, lane, own.events, lane.head - 1, lane.sequence)) {
         const entry = journal.entry(lane.task, notification[0]);
         if (!entry) continue;
-        bytes += utf8Length(entry.body) + 200;
+        bytes += utf8Length(this.#payload(lane, entry, config)) + 200;
         // One that is too large for any batch still goes, alone.
         if (count === maxEvents || (bytes > MAX_BATCH_BYTES && count > 0)) break;
         notifications.push(notification);
@@ -127,6 +130,11 @@ export class Claims {
       if (count === maxEvents || bytes > MAX_BATCH_BYTES) break;
     }
     return members;
+  }
+
+  /** What is sent for a row of the journal: the same whenever it is asked. */
+  #payload({ task }: Lane, { seq, body }: Entry, { version }: PushConfig): string {
+    return toPayload(version, body, () => this.#options.journal.taskAt(task, seq));
   }
 
   /** Writes down a new batch; returns its id. */

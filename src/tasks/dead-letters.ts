@@ -1,13 +1,16 @@
 // The table `dead` of a home: notifications that were given up and are not filed in D1 yet. The home keeps each
 // until the consumer of the dead-letter queue has filed it.
 
+import { toPayload } from "../delivery/payload.ts";
+import type { Version } from "../protocol/version.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
 import type { Journal } from "./journal.ts";
 
 /** A larger payload is not filed; the task still has it. */
 const MAX_BODY_UNITS = 1_000_000;
 
-export type DeadNotification = Omit<DeadLetter, "home" | "body">;
+/** `version`: the dialect of its payload; absent in rows of before there were others than 1.0. */
+export type DeadNotification = Omit<DeadLetter, "home" | "body"> & { version?: Version };
 
 export class DeadLetters {
   readonly #sql: SqlStorage;
@@ -42,12 +45,10 @@ export class DeadLetters {
       )
       .toArray()
       .map((row) => {
-        const body = journal.entry(row.task, row.seq)?.body;
-        return {
-          ...(JSON.parse(row.body) as DeadNotification),
-          home,
-          body: body === undefined || body.length > MAX_BODY_UNITS ? null : body,
-        };
+        const { version = "1.0", ...letter } = JSON.parse(row.body) as DeadNotification;
+        const entry = journal.entry(row.task, row.seq);
+        const body = entry && toPayload(version, entry.body, () => journal.taskAt(row.task, row.seq));
+        return { ...letter, home, body: body === undefined || body.length > MAX_BODY_UNITS ? null : body };
       });
   }
 

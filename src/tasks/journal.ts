@@ -105,9 +105,9 @@ export class Journal {
       task,
       afterSeq,
     );
-    return collect(cursor, Number.POSITIVE_INFINITY).map(({ seq, ref, body }) => {
-      const { statusUpdate } = JSON.parse(body) as { statusUpdate: TaskStatusUpdateEvent };
-      return { seq, ref, status: statusUpdate.status };
+    return collect(cursor, Number.POSITIVE_INFINITY).map((entry) => {
+      const { seq, ref } = entry;
+      return { seq, ref, status: statusOf(entry) };
     });
   }
 
@@ -135,6 +135,21 @@ export class Journal {
       rows.at(-1)?.seq === record.seq ? rows : rows.filter(({ seq }) => seq <= record.seq),
       view,
     );
+  }
+
+  /** The task without its history, as it was when row `seq` was its newest: the rows say it, whatever came later. */
+  taskAt(task: string, seq: number): Task {
+    const entries = this.read(task, 0).filter((entry) => entry.seq <= seq);
+    const [first] = entries;
+    const contextId = first && (JSON.parse(first.body) as Message).contextId;
+    const last = splitReplaced(entries).standing.findLast(({ kind }) => kind === "status");
+    const artifacts = toArtifacts(entries);
+    return {
+      id: task,
+      ...(contextId !== undefined && { contextId }),
+      status: last ? statusOf(last) : { state: "TASK_STATE_SUBMITTED" },
+      ...(artifacts.length > 0 && { artifacts }),
+    };
   }
 
   delete(task: string): void {
@@ -204,9 +219,9 @@ export function toTask(record: TaskRecord, entries: readonly Entry[], view: View
   for (const entry of splitReplaced(entries).standing) {
     if (entry.kind === "message") history.push(JSON.parse(entry.body));
     if (entry.kind !== "status") continue;
-    const { statusUpdate } = JSON.parse(entry.body) as { statusUpdate: TaskStatusUpdateEvent };
-    if (statusUpdate.status.message) history.push(statusUpdate.status.message);
-    if (entry.seq === record.statusSeq) status = statusUpdate.status;
+    const said = statusOf(entry);
+    if (said.message) history.push(said.message);
+    if (entry.seq === record.statusSeq) status = said;
   }
   const task: Task = { id: record.id, contextId: record.contextId, status };
   if (view.artifacts) {
@@ -218,6 +233,10 @@ export function toTask(record: TaskRecord, entries: readonly Entry[], view: View
     historyLength === undefined ? history : historyLength === 0 ? [] : history.slice(-historyLength);
   if (kept.length > 0) task.history = kept;
   return task;
+}
+
+function statusOf({ body }: Entry): Task["status"] {
+  return (JSON.parse(body) as { statusUpdate: TaskStatusUpdateEvent }).statusUpdate.status;
 }
 
 /** The artifacts that the rows make, in the order of their first appearance. */

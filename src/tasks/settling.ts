@@ -221,6 +221,7 @@ export class Settling {
   ): void {
     this.#options.dead.add({
       ...placeOf(lane, config),
+      version: config.version,
       id: notificationId(lane, seq),
       lane: lane.lane,
       seq,

@@ -181,13 +181,14 @@ export type Performed = {
 export async function perform(deps: Deps, asked: Asked): Promise<Performed> {
   const { request, caller, atPath, dialect, reading } = asked;
   const { config, agents } = deps;
-  const { operation, params, write, explain } = reading;
+  const { operation, params, write, explain, choosesTask } = reading;
   const service = readServiceParameters(request.headers, config, operation, dialect);
   const call: Call = {
     caller,
     agent: chooseAgent(agents, atPath, params.tenant),
     version: dialect.version,
     params,
+    ...(choosesTask && { choosesTask }),
     ...service,
     get baseUrl() {
       return baseUrl(config, request);

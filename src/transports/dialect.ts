@@ -23,6 +23,8 @@ export type Reading = {
   readonly write?: (core: never) => unknown;
   /** What the core has refused, in the names of the dialect. */
   readonly explain?: (failure: Failure) => Failure;
+  /** Of a message: see Call. */
+  readonly choosesTask?: boolean;
 };
 
 export type Method = {
@@ -30,12 +32,16 @@ export type Method = {
   read(params: unknown, config: Config): Reading;
   /** Whether errors of the call are answered as an event of the stream that it asks for. */
   readonly failsInStream?: boolean;
+  /** Whether params can only be meant for this method, although a newer dialect has one of the same name. */
+  readonly recognizes?: (params: unknown) => boolean;
 };
 
 export type Dialect = {
   readonly version: Version;
   /** The header that lists extensions, in requests and in answers; in lower case. */
   readonly extensionsHeader: string;
+  /** Whether a stream is lines of data and nothing else, since its clients understand no other. */
+  readonly hasPlainStreams?: boolean;
   /** By their names in JSON-RPC; in HTTP+JSON, where a path is the name, by that of the operation. */
   readonly methods: ReadonlyMap<string, Method>;
 };
@@ -54,19 +60,21 @@ export const current: Dialect = {
 };
 
 /**
- * The dialect of a call. `requested` decides; a call that names no version is of the newest that has its method. For a
- * name of 1.0 that is 1.0, although the specification has a missing version mean 0.3 (§3.6.2): no client of 0.3 can
- * have meant it, and many of 1.0 forget the header.
+ * The dialect of a call. `requested` decides; a call that names no version is of the newest that has its method, unless
+ * an older one recognizes its params. For a name of 1.0 that is 1.0, although the specification has a missing version
+ * mean 0.3 (§3.6.2): no client of 0.3 can have meant it, and many of 1.0 forget the header.
  */
 export function chooseDialect<D extends Dialect>(
   dialects: readonly D[],
   served: readonly Version[],
   requested: Version | undefined,
   method: string,
+  params: unknown,
 ): D | undefined {
   if (requested !== undefined) return dialects.find(({ version }) => version === requested);
   const knowing = dialects.filter(({ methods }) => methods.has(method));
-  const chosen = knowing.find(({ version }) => served.includes(version));
+  const able = knowing.filter(({ version }) => served.includes(version));
+  const chosen = able.find(({ methods }) => methods.get(method)?.recognizes?.(params)) ?? able[0];
   const [unserved] = knowing;
   if (chosen === undefined && unserved) throw A2AError.from(versionNotSupported(unserved.version, served));
   return chosen;

@@ -14,6 +14,8 @@ export type Envelope = {
   suffix: string;
   /** An event as another dialect says it. Absent: the home's bytes are the client's, and nothing is parsed. */
   write?: ((core: never) => unknown) | undefined;
+  /** Frames are lines of data alone: no ids, no names of events. */
+  isPlain?: boolean | undefined;
   /** The data of the one `event: error` frame that ends a broken stream, in the form of the transport. */
   error(failure: Failure): unknown;
 };
@@ -69,7 +71,8 @@ export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array
 
   const fail = (controller: ReadableStreamDefaultController<Uint8Array>, cause: unknown) => {
     const data = JSON.stringify(envelope.error(toFailure(cause)));
-    controller.enqueue(encoder.encode(`event: error\ndata: ${data}\n\n`));
+    const name = envelope.isPlain ? "" : "event: error\n";
+    controller.enqueue(encoder.encode(`${name}data: ${data}\n\n`));
     controller.close();
   };
 
@@ -142,7 +145,7 @@ export function toErrorEvent(body: unknown): string {
 
 /** Cuts chunks into lines at whatever byte they were split, and lines into frames. */
 function createFramer(envelope: Envelope) {
-  const { write } = envelope;
+  const { write, isPlain } = envelope;
   const id = encoder.encode("id: ");
   const data = encoder.encode(`data: ${envelope.prefix}`);
   const end = encoder.encode(`${envelope.suffix}\n\n`);
@@ -153,7 +156,7 @@ function createFramer(envelope: Envelope) {
   const addLine = (out: Uint8Array[], line: Uint8Array) => {
     const space = line.indexOf(SPACE);
     if (space < 1) throw new Error("a line of a task's event stream has no sequence number");
-    if (line[0] !== NO_ID) out.push(id, line.subarray(0, space), newline);
+    if (line[0] !== NO_ID && !isPlain) out.push(id, line.subarray(0, space), newline);
     const json = line.subarray(space + 1);
     out.push(data, write === undefined ? json : rewrite(json, write), end);
   };

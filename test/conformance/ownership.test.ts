@@ -82,45 +82,84 @@ const protoSend = (ids: Ids) => ({
   configuration: { blocking: true },
 });
 
+let chosen = 0;
+/** A session is named beside a task of one's own. */
+const oldestSend = ({ task = `chosen-${++chosen}`, context }: Ids) => ({
+  id: task,
+  ...(context !== undefined && { sessionId: context }),
+  message: { role: "user", parts: [{ type: "text", text: "hello" }] },
+});
+const oldest: Partial<Forms> = {
+  SendMessage: oldestSend,
+  SendStreamingMessage: oldestSend,
+  GetTask: ({ task }) => ({ id: task }),
+  CancelTask: ({ task }) => ({ id: task }),
+  SubscribeToTask: ({ task }) => ({ id: task }),
+  CreateTaskPushNotificationConfig: ({ task }) => ({ id: task, pushNotificationConfig: { url } }),
+  GetTaskPushNotificationConfig: ({ task }) => ({ id: task }),
+};
+const oldestMethods: Partial<Record<OperationName, string>> = {
+  SendMessage: "tasks/send",
+  SendStreamingMessage: "tasks/sendSubscribe",
+  CreateTaskPushNotificationConfig: "tasks/pushNotification/set",
+  GetTaskPushNotificationConfig: "tasks/pushNotification/get",
+};
+
 type Dialect = {
   method(name: OperationName): string;
-  rpc: Forms;
-  /** Bodies of HTTP+JSON; what stands in the path may stand there too. */
-  rest: Forms;
-  path(name: OperationName, path: string): string;
+  rpc: Partial<Forms>;
+  http?: {
+    /** What stands in the path may stand in the body too. */
+    bodies: Forms;
+    path(name: OperationName, path: string): string;
+  };
 };
 
 const dialects: Record<Version, Dialect> = {
-  "1.0": { method: (name) => name, rpc: current, rest: current, path: (_, path) => path },
+  "1.0": { method: (name) => name, rpc: current, http: { bodies: current, path: (_, path) => path } },
   "0.3": {
     method: (name) => operations[name].legacy,
     rpc: legacy,
-    rest: {
-      ...current,
-      SendMessage: protoSend,
-      SendStreamingMessage: protoSend,
-      CreateTaskPushNotificationConfig: ({ task, config = "c" }) => ({
-        name: `tasks/${task}/pushNotificationConfigs/${config}`,
-        pushNotificationConfig: { id: config, url },
-      }),
+    http: {
+      bodies: {
+        ...current,
+        SendMessage: protoSend,
+        SendStreamingMessage: protoSend,
+        CreateTaskPushNotificationConfig: ({ task, config = "c" }) => ({
+          name: `tasks/${task}/pushNotificationConfigs/${config}`,
+          pushNotificationConfig: { id: config, url },
+        }),
+      },
+      path: (name, path) => (name === "GetExtendedAgentCard" ? "/v1/card" : `/v1${path}`),
     },
-    path: (name, path) => (name === "GetExtendedAgentCard" ? "/v1/card" : `/v1${path}`),
   },
+  "0.1": { method: (name) => oldestMethods[name] ?? operations[name].legacy, rpc: oldest },
 };
 
-type Way = { title: string; name: OperationName; call(client: Client, ids: Ids): Promise<Response> };
+type Way = {
+  title: string;
+  version: Version;
+  name: OperationName;
+  call(client: Client, ids: Ids): Promise<Response>;
+};
 
 function waysOf(version: Version, name: OperationName): Way[] {
-  const { method, rpc, rest, path } = dialects[version];
+  const { method, rpc, http } = dialects[version];
   const header = { "a2a-version": version };
+  const form = rpc[name];
+  if (form === undefined) return [];
   const overRpc: Way = {
     title: `${method(name)} of ${version}`,
+    version,
     name,
-    call: (client, ids) => client.rpc(method(name), rpc[name](ids), header),
+    call: (client, ids) => client.rpc(method(name), form(ids), header),
   };
+  if (http === undefined) return [overRpc];
+  const { bodies, path } = http;
   const overRest = operations[name].rest.map((binding): Way => {
     return {
       title: `${binding.verb} ${path(name, binding.path)}`,
+      version,
       name,
       call(client, ids) {
         const variables: Record<string, unknown> = current[name](ids);
@@ -131,7 +170,7 @@ function waysOf(version: Version, name: OperationName): Way[] {
         return client.request(`${filled}${query}`, {
           method: binding.verb,
           headers: { ...header, "content-type": "application/json" },
-          ...(binding.verb === "POST" && { body: JSON.stringify(rest[name](ids)) }),
+          ...(binding.verb === "POST" && { body: JSON.stringify(bodies[name](ids)) }),
         });
       },
     };
@@ -143,7 +182,10 @@ const names = Object.keys(operations) as OperationName[];
 const ways = (Object.keys(dialects) as Version[]).flatMap((version) =>
   names.flatMap((name) => waysOf(version, name)),
 );
-const guesses = ways.flatMap((way) => kinds[way.name].map((kind) => ({ ...way, kind })));
+const guesses = ways
+  .flatMap((way) => kinds[way.name].map((kind) => ({ ...way, kind })))
+  // The one config of a task has no id there.
+  .filter(({ version, kind }) => version !== "0.1" || kind !== "config");
 
 const newClient = () => createClient({ agent: "conformance" });
 
@@ -154,6 +196,7 @@ async function seen(response: Response, ids: Ids): Promise<string> {
   for (const id of Object.values(ids)) text = text.replaceAll(id, "<guess>");
   return text
     .replace(/\d-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<id>")
+    .replace(/chosen-\d+/g, "<id>")
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>");
 }
 
@@ -203,8 +246,8 @@ describe("these guesses", () => {
   it("are made at every operation that takes an id, in every version, over every binding", () => {
     const asked = new Set(guesses.map(({ name }) => name));
     expect(names.filter((name) => !asked.has(name))).toEqual(["GetExtendedAgentCard"]);
-    // Eleven methods and twelve paths a version.
-    expect(ways).toHaveLength(Object.keys(dialects).length * 23);
+    // Eleven methods and twelve paths each in 1.0 and 0.3, and the seven methods of 0.1.
+    expect(ways).toHaveLength(2 * 23 + 7);
   });
 
   it.each(guesses.filter(({ kind }) => kind === "task"))(
@@ -212,7 +255,9 @@ describe("these guesses", () => {
     async ({ name, call }) => {
       const mine = newClient();
       const { id } = await mine.sendForTask("input");
-      await mine.result("CreateTaskPushNotificationConfig", { taskId: id, id: "c", url });
+      for (const config of ["c", "default"]) {
+        await mine.result("CreateTaskPushNotificationConfig", { taskId: id, id: config, url });
+      }
       const response = await call(mine, { task: id });
       expect(response.status).toBe(200);
       // A subscription stays open while the task waits.

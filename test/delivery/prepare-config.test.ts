@@ -32,6 +32,7 @@ function prepare(config: WebhookConfig, more: Partial<Preparation> = {}) {
     config,
     taskId: "0-task",
     owner: "open::ada",
+    version: "1.0",
     ownHosts: ["agents.example"],
     now: Date.UTC(2026, 0, 1),
     settings,

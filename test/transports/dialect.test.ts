@@ -15,6 +15,9 @@ const dialect = (version: Version, ...names: string[]): Dialect => ({
   methods: new Map(names.map((name) => [name, { read: () => ({ operation: "GetTask", params: {} }) }])),
 });
 
+/** One that a server has made: another would be a client's of 0.1. */
+const ID = "0-018f0000-0000-7000-8000-000000000000";
+
 describe("chooseDialect", () => {
   const all = [dialect("1.0", "GetTask", "both"), dialect("0.3", "tasks/get", "both")];
 
@@ -26,15 +29,29 @@ describe("chooseDialect", () => {
     [undefined, "both", "1.0"],
     [undefined, "neither", undefined],
   ] as const)("takes a call of version %s to %s for %s", (requested, method, version) => {
-    expect(chooseDialect(all, ["1.0", "0.3"], requested, method)?.version).toBe(version);
+    expect(chooseDialect(all, ["1.0", "0.3"], requested, method, {})?.version).toBe(version);
   });
 
   it("takes a method that two have for the newest that is served", () => {
-    expect(chooseDialect(all, ["0.3"], undefined, "both")?.version).toBe("0.3");
+    expect(chooseDialect(all, ["0.3"], undefined, "both", {})?.version).toBe("0.3");
+  });
+
+  it("takes a method that two have for the older one that recognizes its params", () => {
+    const read = () => ({ operation: "GetTask" as const, params: {} });
+    const recognizes = (params: unknown) => params === "mine";
+    const older = { ...dialect("0.1"), methods: new Map([["both", { read, recognizes }]]) };
+    const choose = (served: readonly Version[], params: unknown, requested?: Version) =>
+      chooseDialect([...all, older], served, requested, "both", params)?.version;
+    const every = ["1.0", "0.3", "0.1"] as const;
+    expect(choose(every, "mine")).toBe("0.1");
+    expect(choose(every, "another's")).toBe("1.0");
+    expect(choose(every, "mine", "0.3")).toBe("0.3");
+    expect(choose(["1.0", "0.3"], "mine")).toBe("1.0");
+    expect(choose(["0.1"], "another's")).toBe("0.1");
   });
 
   it("refuses a method that only a version has that is not served", () => {
-    const refused = expect(() => chooseDialect(all, ["1.0"], undefined, "tasks/get"));
+    const refused = expect(() => chooseDialect(all, ["1.0"], undefined, "tasks/get", {}));
     refused.toThrow(A2AError);
     refused.toThrow("Protocol version not supported");
   });
@@ -78,11 +95,24 @@ describe("a stream that breaks", () => {
     expect(frames[1]).toMatch(/^event: error\ndata: \{"code":-32603,/);
   });
 
+  it("says so to 0.1 in a frame of data like any other", async () => {
+    const event = { statusUpdate: { taskId: "t", contextId: "c", status: { state: "TASK_STATE_WORKING" } } };
+    const stream = linesOf([`7 ${JSON.stringify(event)}\n`], new Error("x"));
+    const deps: Partial<AppDeps> = {
+      execute: async () => ({ kind: "stream", lines: stream, release: () => {} }),
+    };
+    const frames = (await text(rpc("tasks/resubscribe", { id: "mine" }), "/", deps)).trim().split("\n\n");
+    expect(frames[0]).toBe(
+      'data: {"jsonrpc":"2.0","id":1,"result":{"id":"t","status":{"state":"working"},"final":false}}',
+    );
+    expect(frames[1]).toMatch(/^data: \{"jsonrpc":"2.0","id":1,"error":\{"code":-32603,/);
+  });
+
   it("is written event by event, wherever it was cut into chunks", async () => {
     const deps: Partial<AppDeps> = {
       execute: async () => ({ kind: "stream", lines: lines(), release: () => {} }),
     };
-    const frames = (await text(rpc("tasks/resubscribe", { id: "t" }), "/", deps)).trim().split("\n\n");
+    const frames = (await text(rpc("tasks/resubscribe", { id: ID }), "/", deps)).trim().split("\n\n");
     expect(frames).toEqual([
       'id: 1\ndata: {"jsonrpc":"2.0","id":1,"result":{"kind":"task","id":"t","contextId":"c","status":{"state":"working"}}}',
     ]);
@@ -102,7 +132,7 @@ describe("a stream that breaks", () => {
         throw new A2AError("UNAVAILABLE", { retryAfterSeconds: 2 });
       },
     };
-    const response = await createRecordingApp(deps).fetch("/", rpc("tasks/resubscribe", { id: "t" }));
+    const response = await createRecordingApp(deps).fetch("/", rpc("tasks/resubscribe", { id: ID }));
     expect(response.status).toBe(503);
     expect(response.headers.get("retry-after")).toBe("2");
     expect(response.headers.get("content-type")).toBe("application/json");

@@ -2,5 +2,6 @@
 
 import { current, type Dialect } from "../dialect.ts";
 import { legacy } from "./legacy-methods.ts";
+import { oldest } from "./oldest-methods.ts";
 
-export const dialects: readonly Dialect[] = [current, legacy];
+export const dialects: readonly Dialect[] = [current, legacy, oldest];

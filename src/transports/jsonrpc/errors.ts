@@ -32,9 +32,11 @@ const codes = {
   PAYLOAD_TOO_LARGE: -32600,
 } satisfies Record<Reason, number>;
 
-/** A2A 0.3 ends at -32007 (0.3 §8.2). What it cannot say by number it says as an invalid request. */
-const legacyCodes: Partial<Record<Reason, number>> = {
-  EXTENSION_SUPPORT_REQUIRED: -32600,
+/** Older versions have fewer numbers: 0.3 ends at -32007 (0.3 §8.2), 0.1 at -32005. The rest has those of JSON-RPC. */
+const olderCodes: Record<Version, Partial<Record<Reason, number>>> = {
+  "1.0": {},
+  "0.3": { EXTENSION_SUPPORT_REQUIRED: -32600 },
+  "0.1": { EXTENSION_SUPPORT_REQUIRED: -32600, INVALID_AGENT_RESPONSE: -32603 },
 };
 
 /** An error answers HTTP 200 (§9.5), except where HTTP itself has a part in it: challenges, retries, limits. */
@@ -47,7 +49,7 @@ const statuses: Partial<Record<Reason, number>> = {
   RATE_LIMIT_EXCEEDED: 429,
 };
 
-export type ErrorObject = { code: number; message: string; data: ErrorDetail[] };
+export type ErrorObject = { code: number; message: string; data: ErrorDetail[] | { details: ErrorDetail[] } };
 export type ErrorResponse = { jsonrpc: "2.0"; id: Id; error: ErrorObject };
 
 export function toErrorResponse(id: Id, failure: Failure, version: Version): ErrorResponse {
@@ -56,8 +58,10 @@ export function toErrorResponse(id: Id, failure: Failure, version: Version): Err
 
 export function toErrorObject(failure: Failure, version: Version): ErrorObject {
   const { reason, message } = failure;
-  const code = (version === "1.0" ? undefined : legacyCodes[reason]) ?? codes[reason];
-  return { code, message, data: errorDetails(failure) };
+  const code = olderCodes[version][reason] ?? codes[reason];
+  const details = errorDetails(failure);
+  // In 0.1 the data of an error is an object.
+  return { code, message, data: version === "0.1" ? { details } : details };
 }
 
 export function toHttpStatus(reason: Reason): number {

@@ -50,7 +50,7 @@ export async function handleJsonRpc(
     const { method: name, params } = orThrow(envelope.request);
 
     const served = servedVersions(config);
-    dialect = chooseDialect(dialects, served, readVersion(request, served), name) ?? current;
+    dialect = chooseDialect(dialects, served, readVersion(request, served), name, params) ?? current;
     method = dialect.methods.get(name);
     if (method === undefined) throw new A2AError("METHOD_NOT_FOUND");
     const reading = method.read(params, config);
@@ -58,7 +58,7 @@ export async function handleJsonRpc(
     if (answer.kind === "value") {
       return toJson(joinJson(resultOf(id), [answer.json], "}"), 200, headers);
     }
-    const { version } = dialect;
+    const { version, hasPlainStreams } = dialect;
     const stream = toEventStream({
       lines: answer.lines,
       release: answer.release,
@@ -66,6 +66,7 @@ export async function handleJsonRpc(
         prefix: resultOf(id),
         suffix: "}",
         write: reading.write,
+        isPlain: hasPlainStreams,
         error: (failure) => toErrorResponse(id, failure, version),
       },
       heartbeatMs: config.heartbeatMs,

@@ -1,0 +1,62 @@
+// A notification's body in each dialect, as a function of the event and of the task as it was then.
+
+import { describe, expect, it } from "vitest";
+import { contentTypeOf, defaultEvents, toPayload } from "../../src/delivery/payload.ts";
+import type { Task } from "../../src/protocol/task.ts";
+
+const event = JSON.stringify({
+  statusUpdate: { taskId: "t", contextId: "c", status: { state: "TASK_STATE_COMPLETED" } },
+});
+const task = (units: number): Task => ({
+  id: "t",
+  contextId: "c",
+  status: { state: "TASK_STATE_COMPLETED" },
+  artifacts: [{ artifactId: "a", parts: [{ text: "x".repeat(units) }] }],
+});
+const never = () => {
+  throw new Error("nobody asked for the task");
+};
+
+describe("a payload", () => {
+  it("of 1.0 is the event as it stands, and nothing is made for it", () => {
+    const odd = ` ${event} `;
+    expect(toPayload("1.0", odd, never)).toBe(odd);
+    expect(contentTypeOf("1.0")).toBe("application/a2a+json");
+  });
+
+  it("of 0.3 is the bare event by its kind", () => {
+    expect(JSON.parse(toPayload("0.3", event, never))).toEqual({
+      kind: "status-update",
+      taskId: "t",
+      contextId: "c",
+      status: { state: "completed" },
+      final: true,
+    });
+    expect(contentTypeOf("0.3")).toBe("application/json");
+  });
+
+  it("of 0.1 is the task as it was", () => {
+    expect(JSON.parse(toPayload("0.1", event, () => task(3)))).toEqual({
+      id: "t",
+      sessionId: "c",
+      status: { state: "completed" },
+      artifacts: [{ parts: [{ type: "text", text: "xxx" }], index: 0 }],
+    });
+    expect(contentTypeOf("0.1")).toBe("application/json");
+  });
+
+  it("of 0.1 leaves the artifacts out of a task that is too large", () => {
+    const small = JSON.parse(toPayload("0.1", event, () => task(1_999_000)));
+    expect(small).toHaveProperty("artifacts");
+    const large = JSON.parse(toPayload("0.1", event, () => task(2_000_000)));
+    expect(large).toEqual({ id: "t", sessionId: "c", status: { state: "completed" } });
+  });
+});
+
+describe("what a config hears of that does not say it", () => {
+  it("is everything, and in 0.1 every status", () => {
+    expect(defaultEvents("1.0")).toBeNull();
+    expect(defaultEvents("0.3")).toBeNull();
+    expect(defaultEvents("0.1")).toEqual(["statusChanged"]);
+  });
+});
