@@ -92,6 +92,7 @@ function build(env: Env): App {
       flagsChanged: flags.changed,
       forgetSessions: sessions.forget,
       endpointAt: (name) => endpointOf(env, name) as unknown as EndpointOperator,
+      homeNamed: (name) => env.HOMES.get(env.HOMES.idFromName(name)) as unknown as Home,
     }),
   });
 }

@@ -13,6 +13,7 @@ import { endpointRoutes } from "./endpoints.ts";
 import { readFields } from "./fields.ts";
 import { flagRoutes } from "./flags.ts";
 import { documentRoute } from "./openapi.ts";
+import { ownerExportRoutes } from "./owner-export.ts";
 import { ownerRoutes } from "./owners.ts";
 import { retentionRoutes } from "./retention.ts";
 import { retryJobRoutes } from "./retry-jobs.ts";
@@ -31,6 +32,7 @@ const routes = [
   ...apiKeyRoutes,
   ...roleRoutes,
   ...ownerRoutes,
+  ...ownerExportRoutes,
   ...sessionRoutes,
   ...flagRoutes,
 ];
@@ -59,6 +61,7 @@ export function createAdmin(deps: AdminDeps): Admin {
     if (isPost) readFields({}, query);
     const values = readFields(found.fields, isPost ? await readJsonBody(request, deps.config) : query);
     const answer = await found.handle(deps, { path: matched.variables, values, operator });
+    if (answer instanceof Response) return answer;
     if (found.verb !== "GET") {
       const { actor } = operator;
       log("info", "an operator's request", {

@@ -59,7 +59,7 @@ export const deliveryRoutes: readonly AnyRoute[] = [
   }),
 ];
 
-function toDelivery(row: Omit<AttemptRow, "n" | "response">): Delivery {
+export function toDelivery(row: Omit<AttemptRow, "n" | "response">): Delivery {
   const { home, owner, agent, task, config, origin, target } = row;
   const { notification, sequence, attempt, outcome, status, error, durationMs } = row;
   return {

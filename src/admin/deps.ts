@@ -10,6 +10,7 @@ import type { Result } from "../lib/result.ts";
 import { A2AError, type Failure } from "../protocol/errors.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
 import type { Session } from "../store/sessions.ts";
+import type { ExportPage, ExportPlace } from "../tasks/export.ts";
 
 type ConfigOfTask = { task: string; config: string };
 
@@ -22,6 +23,8 @@ type By = { owner: string; actor: string };
 export type HomeOperator = {
   /** Those of the letters that the home still keeps. */
   deadLetters(ids: string[]): Promise<DeadLetter[]>;
+  /** What it holds of its owner, page by page. */
+  exportPage(place: ExportPlace | undefined): Promise<ExportPage>;
   /** They are in D1 now. */
   deadFiled(ids: string[]): Promise<void>;
   /** Gives dead notifications another life; `gone` are those whose config or task exists no more. */
@@ -69,6 +72,8 @@ export type AdminDeps = WorkDeps & {
   flagsChanged(): void;
   /** The EndpointObject of this name: see `endpointName` of delivery/exchange. */
   endpointAt(name: string): EndpointOperator;
+  /** The home of this name, `owner/shard`. */
+  homeNamed(name: string): HomeOperator;
   ring: KeyRing;
   requireOperator: RequireOperator;
   /** Has this isolate look again for sessions that were revoked. */

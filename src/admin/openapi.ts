@@ -71,7 +71,7 @@ function toDocument(routes: readonly AnyRoute[]): TypeOf<typeof OpenApi> {
 }
 
 function toOperation(each: AnyRoute): Json {
-  const { verb, path, summary, description, scope, fields, status, answer } = each;
+  const { verb, path, summary, description, scope, fields, status, answer, media } = each;
   const hasBody = verb === "POST";
   const parameters = [
     ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => ({
@@ -80,7 +80,7 @@ function toOperation(each: AnyRoute): Json {
     })),
     ...(hasBody ? [] : Object.entries(fields)).map(([name, field]) => toParameter(name, field)),
   ];
-  const responses: Record<string, Json> = { [status]: toResponse("It is done.", answer) };
+  const responses: Record<string, Json> = { [status]: toResponse("It is done.", answer, media) };
   for (const [code, what] of Object.entries(errors)) responses[code] = toResponse(what, ErrorAnswer);
   return {
     operationId: operationId(each),
@@ -112,8 +112,8 @@ function toBody(fields: Fields): Json {
   return { required: required.length > 0, content: { "application/json": { schema } } };
 }
 
-function toResponse(description: string, { json }: Described<unknown>): Json {
-  return { description, content: { "application/json": { schema: json } } };
+function toResponse(description: string, { json }: Described<unknown>, media = "application/json"): Json {
+  return { description, content: { [media]: { schema: json } } };
 }
 
 /** `GET /admin/v1/retry-jobs/{id}` is getRetryJobsById, and `POST …:pause` of it postRetryJobsByIdPause. */

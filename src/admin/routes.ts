@@ -25,6 +25,8 @@ export type Route<F extends Fields = Fields, A = unknown> = {
   fields: F;
   status: 200 | 201 | 202;
   answer: Described<A>;
+  /** Of the answer, if it is not JSON; the handler then answers with a Response. */
+  media?: string;
   handle(deps: AdminDeps, call: Call<F>): Promise<A>;
 };
 

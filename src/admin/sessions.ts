@@ -64,7 +64,7 @@ export const sessionRoutes: readonly AnyRoute[] = [
   }),
 ];
 
-function toAnswer({ id, owner, actor, scopes, createdAt, expiresAt, endsAt }: Session): SessionAnswer {
+export function toAnswer({ id, owner, actor, scopes, createdAt, expiresAt, endsAt }: Session): SessionAnswer {
   return {
     ...{ id, owner, actor, scopes: JSON.parse(scopes) as string[] },
     ...{ createdAt: toTime(createdAt), expiresAt: toTime(expiresAt), extendableUntil: toTime(endsAt) },

@@ -46,6 +46,7 @@ import type {
   TaskQuery,
 } from "./commands.ts";
 import { createDelivery, type Delivery } from "./delivery.ts";
+import { type ExportPage, type ExportPlace, exportPage } from "./export.ts";
 import { Followers } from "./followers.ts";
 import { type Begun, Inbox } from "./inbox.ts";
 import { Jobs } from "./jobs.ts";
@@ -347,6 +348,12 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     query: ConfigQuery & { by: By; was: string | null; sealed: string },
   ): Promise<Result<void, Failure>> {
     return this.#delivery.operations.rotateSecret(query);
+  }
+
+  /** What this home holds of its owner, after `place`. */
+  async exportPage(place: ExportPlace | undefined): Promise<ExportPage> {
+    this.#enter();
+    return exportPage(this.#store, this.#delivery.commands, place);
   }
 
   async deadLetters(ids: string[]): Promise<DeadLetter[]> {

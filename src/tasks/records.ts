@@ -124,6 +124,14 @@ export class Records {
       .map(toRecord);
   }
 
+  /** Tasks of all agents, by id, those after `id`. */
+  after(id: string, limit: number): TaskRecord[] {
+    return this.#sql
+      .exec<Row>("SELECT * FROM tasks WHERE id > ? ORDER BY id LIMIT ?", id, limit)
+      .toArray()
+      .map(toRecord);
+  }
+
   list(filter: ListFilter, after: Position | undefined, limit: number): TaskRecord[] {
     const { index, where, bindings } = toQuery(filter);
     if (after) {

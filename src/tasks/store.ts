@@ -199,6 +199,20 @@ export class Store {
     return row ? (JSON.parse(row.body) as Record<string, unknown>) : {};
   }
 
+  /** What agents remember, in the order of agent and conversation, after this one. */
+  memoriesAfter(agent: string, contextId: string, limit: number) {
+    return this.#storage.sql
+      .exec<{ agent: string; contextId: string; body: string }>(
+        `SELECT agent, context_id AS contextId, body FROM memory WHERE (agent, context_id) > (?, ?)
+         ORDER BY agent, context_id LIMIT ?`,
+        agent,
+        contextId,
+        limit,
+      )
+      .toArray()
+      .map(({ body, ...place }) => ({ ...place, memory: JSON.parse(body) as Record<string, unknown> }));
+  }
+
   /** Whether the memory of a conversation may become what these changes make of it. */
   memoryFits(agent: string, contextId: string, changes: MemoryChanges): boolean {
     return (

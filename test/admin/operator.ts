@@ -85,6 +85,7 @@ function recorded<T extends object>(methods: T, asked: Asked[]): T {
 }
 
 const quietHome: HomeOperator = {
+  exportPage: async () => ({ items: [], next: undefined }),
   deadLetters: async () => [],
   deadFiled: async () => {},
   retryDead: async (letters) => ok({ accepted: letters.length, gone: [] }),
@@ -136,6 +137,7 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     flagsChanged: () => {},
     homeAt: (id) => recorded({ ...quietHome, ...home }, askedOf(askedHomes, id)),
     endpointAt: (name) => recorded({ ...quietEndpoint, ...endpoint }, askedOf(askedEndpoints, name)),
+    homeNamed: (name) => recorded({ ...quietHome, ...home }, askedOf(askedHomes, name)),
     wakeJob: async (message) => woken.push(message),
     now: Date.now,
     ...options,
