@@ -101,7 +101,10 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
       return caller;
     }
     onRefusal?.(caller.error, request);
-    return err(strangers?.refused(request, caller.error.reason) ?? toFailure(caller.error, config.authModes));
+    // A token that could not be checked is no guess.
+    const { reason } = caller.error;
+    const waits = reason === "keys_unavailable" ? undefined : strangers?.refused(request, reason);
+    return err(waits ?? toFailure(caller.error, config.authModes));
   }
 
   return { authenticate, sessions };

@@ -147,7 +147,9 @@ async function verifyToken(
     );
     // jose minds the time of issue only where tokens have a maximal age.
     const isFromFuture = payload.iat !== undefined && payload.iat > now / 1_000 + issuer.clockSkewSeconds;
-    return isFromFuture ? err("not_yet_valid") : ok(payload as VerifiedClaims);
+    if (isFromFuture) return err("not_yet_valid");
+    // 1e999 is a number in JSON, and larger than any.
+    return Number.isFinite(payload.exp) ? ok(payload as VerifiedClaims) : err("malformed");
   } catch (error) {
     return err(reasonOf(error));
   }
@@ -162,7 +164,9 @@ const ofClaims: Readonly<Record<string, RefusalReason>> = {
 function reasonOf(error: unknown): RefusalReason {
   if (error instanceof NoKey) return error.reason;
   if (error instanceof errors.JWTExpired) return "expired";
-  if (error instanceof errors.JWTClaimValidationFailed) return ofClaims[error.claim] ?? "malformed";
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    return (error.reason !== "invalid" && ofClaims[error.claim]) || "malformed";
+  }
   if (error instanceof errors.JOSEAlgNotAllowed) return "wrong_algorithm";
   if (error instanceof errors.JWSSignatureVerificationFailed) return "bad_signature";
   if (error instanceof errors.JOSEError) return "malformed";

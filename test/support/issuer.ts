@@ -37,7 +37,11 @@ export async function createIssuer(url = "https://id.test/", settings: object = 
   });
   if (!parsed.ok) throw new Error(parsed.error.join());
 
-  const sign = (claims: JWTPayload = {}, key: KeyPair = first, header: object = {}): Promise<string> => {
+  const sign = (
+    claims: { [claim: string]: unknown } = {},
+    key: KeyPair = first,
+    header: object = {},
+  ): Promise<string> => {
     const now = Math.floor(Date.now() / 1_000);
     const all = {
       iss: url,
@@ -48,7 +52,9 @@ export async function createIssuer(url = "https://id.test/", settings: object = 
       scope: "task:read task:write",
     };
     const { kid, alg, privateKey } = key;
-    return new SignJWT({ ...all, ...claims }).setProtectedHeader({ alg, kid, ...header }).sign(privateKey);
+    return new SignJWT({ ...all, ...claims } as JWTPayload)
+      .setProtectedHeader({ alg, kid, ...header })
+      .sign(privateKey);
   };
 
   return {
