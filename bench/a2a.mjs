@@ -4,9 +4,13 @@
 
 const HEADERS = { "content-type": "application/json", "a2a-version": "1.0" };
 
-/** Calls to one server for one owner; `paths` says where its echo and its conformance agent answer. */
-export function createCalls(client, { paths, owner }) {
-  const headers = { ...HEADERS, "x-dev-owner": owner };
+/**
+ * Calls to one server for one owner, or for whom a credential is; `paths` says where its echo and its conformance
+ * agent answer.
+ */
+export function createCalls(client, { paths, owner, credential }) {
+  const who = credential === undefined ? { "x-dev-owner": owner } : { authorization: `Bearer ${credential}` };
+  const headers = { ...HEADERS, ...who };
 
   async function rpc(path, method, params) {
     let text = "";

@@ -3,7 +3,7 @@
 
 import { parseArgs } from "node:util";
 
-export const WORKLOADS = ["send", "stream", "immediate", "get", "list", "memory", "notify"];
+export const WORKLOADS = ["send", "stream", "immediate", "get", "list", "memory", "notify", "auth"];
 const CONTENDERS = ["ours", "memory", "full", "normal"];
 
 const FULL = {

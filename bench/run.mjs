@@ -8,6 +8,7 @@ import { parsePlan, USAGE } from "./options.mjs";
 import { createReport, writeBetweenMarkers } from "./report.mjs";
 import { pinLoad } from "./servers.mjs";
 import { WEBHOOK_LIMITS } from "./webhooks.mjs";
+import { auth } from "./workloads/auth.mjs";
 import { get } from "./workloads/get.mjs";
 import { immediate } from "./workloads/immediate.mjs";
 import { list } from "./workloads/list.mjs";
@@ -16,7 +17,7 @@ import { notify } from "./workloads/notify.mjs";
 import { send } from "./workloads/send.mjs";
 import { stream } from "./workloads/stream.mjs";
 
-const WORKLOADS = { send, stream, immediate, get, list, memory, notify };
+const WORKLOADS = { send, stream, immediate, get, list, memory, notify, auth };
 
 const plan = readPlan();
 if (plan.help) {

@@ -3,8 +3,13 @@
 
 import { env, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { type Client, createClient, eventually, homeOf, newOwner } from "../support/client.ts";
+import { execute } from "../../src/operations/index.ts";
+import { createApiKey } from "../../src/store/api-keys.ts";
+import { type Client, createClient, eventually, homeOf, newOwner, ORIGIN } from "../support/client.ts";
 import { countCosts, query } from "../support/home.ts";
+import { createIssuer, serveIssuers } from "../support/issuer.ts";
+import { configWith, keyDeps } from "../support/operations.ts";
+import { serveWith } from "../support/server.ts";
 
 vi.resetModules();
 const { default: worker } = await import("../../src/index.ts");
@@ -84,6 +89,44 @@ describe("a completed echo SendMessage", () => {
     await client.sendForTask("hello", { headers: { "idempotency-key": "key-1" } });
     expect((await costs()).rows).toBe(9);
   });
+});
+
+describe("a SendMessage with a credential that is known", () => {
+  it.each(["an API key", "a token", "a session"])(
+    "costs with %s what it costs without: one object request, no D1 query",
+    async (kind) => {
+      const issuer = await createIssuer();
+      const fetched = serveIssuers(issuer);
+      const verify = vi.spyOn(crypto.subtle, "verify");
+      const config = configWith({ ...issuer.config, authModes: ["api-key", "jwt"] });
+      const deps = { ...keyDeps(config), config, homes: HOMES, now: Date.now };
+      const fetch = serveWith(config, { execute: (name, call) => execute(deps, name, call) });
+      const key = { owner: "known", roles: ["user"], scopes: [], createdBy: "cli" };
+      const { text } = await createApiKey(env.DB, key, Date.now());
+      const bearer = async () => {
+        if (kind === "a token") return issuer.sign();
+        if (kind === "an API key") return text;
+        const headers = { authorization: `Bearer ${text}` };
+        const made = await fetch(new Request(`${ORIGIN}/a2a/auth`, { method: "POST", headers }));
+        return (await made.json<{ session: string }>()).session;
+      };
+      const client = createClient({ headers: { authorization: `Bearer ${await bearer()}` }, fetch });
+      await client.sendForTask("first");
+      // Its home tells D1 of itself by its alarm, which is none of the message's costs.
+      const owner = kind === "a token" ? "jwt:https%3A%2F%2Fid.test%2F:alice" : "key::known";
+      const home = env.HOMES.get(env.HOMES.idFromName(`${owner}/0`));
+      const waiting = "SELECT 1 FROM due WHERE kind = 'register'";
+      await eventually(async () =>
+        runInDurableObject(home, (_, { storage }) => storage.sql.exec(waiting).toArray().length === 0),
+      );
+      for (const spy of [d1, fetched, verify]) spy.mockClear();
+      calls.length = 0;
+      for (let i = 0; i < 3; i++) await client.sendForTask("hello");
+      expect(calls).toEqual(["send", "send", "send"]);
+      for (const spy of [d1, fetched, verify]) expect(spy).not.toHaveBeenCalled();
+      for (const spy of [fetched, verify]) spy.mockRestore();
+    },
+  );
 });
 
 describe("reads", () => {
