@@ -145,6 +145,10 @@ const settings = {
   STREAMING: flag,
   PUSH_NOTIFICATIONS: flag,
   LOAD_SHEDDING: flag,
+  SHED_WAITING: integer(0, 100_000),
+  SHED_COMMIT_MILLISECONDS: integer(0, 600_000),
+  SHED_OVERDUE_SECONDS: integer(0, 86_400),
+  SHED_BACKLOG: integer(0, 1_000_000),
   EXTENDED_CARD: flag,
   DEFAULT_CARD_VERSION: choice("1.0", "0.3"),
   REQUIRED_EXTENSIONS: listOf("URIs, separated by commas", () => true),
@@ -264,6 +268,12 @@ export type Config = Readonly<{
   pushNotifications: boolean;
   /** Whether new work is refused while old work is behind. */
   loadShedding: boolean;
+  /** When a home is behind: so many calls wait for a commit, or one took so long; 0: never. */
+  shedWaiting: number;
+  shedCommitMs: number;
+  /** When its notifications are: one is overdue for so long, or so many configs have one waiting; 0: never. */
+  shedOverdueMs: number;
+  shedBacklog: number;
   extendedCard: boolean;
   /** The form of card that a client gets who names no version. */
   defaultCardVersion: "1.0" | "0.3";
@@ -349,6 +359,10 @@ export function loadConfig(env: object): Result<Config, string[]> {
       streaming: vars.STREAMING,
       pushNotifications: vars.PUSH_NOTIFICATIONS,
       loadShedding: vars.LOAD_SHEDDING,
+      shedWaiting: vars.SHED_WAITING,
+      shedCommitMs: vars.SHED_COMMIT_MILLISECONDS,
+      shedOverdueMs: vars.SHED_OVERDUE_SECONDS * 1_000,
+      shedBacklog: vars.SHED_BACKLOG,
       extendedCard: vars.EXTENDED_CARD,
       defaultCardVersion: vars.DEFAULT_CARD_VERSION,
       requiredExtensions: Object.freeze(vars.REQUIRED_EXTENSIONS),

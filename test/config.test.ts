@@ -77,6 +77,10 @@ describe("the vars of wrangler.toml", () => {
       streaming: true,
       pushNotifications: true,
       loadShedding: true,
+      shedWaiting: 0,
+      shedCommitMs: 0,
+      shedOverdueMs: 0,
+      shedBacklog: 0,
       extendedCard: true,
       defaultCardVersion: "1.0",
       requiredExtensions: [],
@@ -130,9 +134,14 @@ describe("the vars of wrangler.toml", () => {
       callerStreams,
       callerWaitingSends,
       ownerTurns,
+      shedWaiting,
+      shedCommitMs,
+      shedOverdueMs,
+      shedBacklog,
       ...limited
     } = others;
     expect(addressFailuresPerMinute).toBe(300);
+    expect([shedWaiting, shedCommitMs, shedOverdueMs, shedBacklog]).toEqual([500, 2_000, 300_000, 20_000]);
     const limits = [callerSendsPerMinute, callerReadsPerMinute, callerPushConfigsPerMinute];
     expect([...limits, callerStreams, callerWaitingSends, ownerTurns]).toEqual([
       1_200, 6_000, 120, 250, 250, 500,
@@ -213,6 +222,10 @@ const numbers: [name: string, key: string, min: number, max: number, unit: numbe
   ["CALLER_WAITING_SENDS", "callerWaitingSends", 0, 100_000, 1],
   ["OWNER_TURNS", "ownerTurns", 0, 100_000, 1],
   ["HOME_SHARDS", "homeShards", 1, 64, 1],
+  ["SHED_WAITING", "shedWaiting", 0, 100_000, 1],
+  ["SHED_COMMIT_MILLISECONDS", "shedCommitMs", 0, 600_000, 1],
+  ["SHED_OVERDUE_SECONDS", "shedOverdueMs", 0, 86_400, 1_000],
+  ["SHED_BACKLOG", "shedBacklog", 0, 1_000_000, 1],
   ["MAX_BODY_BYTES", "maxBodyBytes", 1_024, 16_777_216, 1],
   ["MAX_JSON_DEPTH", "maxJsonDepth", 8, 256, 1],
   ["MAX_PARTS", "maxParts", 1, 100_000, 1],

@@ -26,7 +26,7 @@ export async function createPushConfig(
   const { taskId } = params;
   const shard = shardOfTask(taskId, deps.config.homeShards);
   const config = await preparePush(deps, call, { config: params, taskId });
-  const command = { agent: agent.name, taskId, config };
+  const command = { agent: agent.name, taskId, config, sheddable: deps.config.loadShedding };
   const answer = orThrow(
     await callHome(deps, caller, shard, (home, by) => home.setPushConfig({ ...command, by })),
   );

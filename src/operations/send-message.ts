@@ -79,6 +79,7 @@ async function prepare(
       ...(chosenTaskId !== undefined && { chosenTaskId }),
       newContextId: contextId ?? mintId(shard, now),
       returnImmediately: configuration?.returnImmediately ?? false,
+      sheddable: deps.config.loadShedding,
       historyLength: configuration?.historyLength,
       ...(webhook && { push: await prepareInline(deps, call, webhook, taskId) }),
       ...(idempotencyKey !== undefined && {

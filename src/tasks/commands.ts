@@ -15,7 +15,10 @@ import type { IdempotencyKey } from "./store.ts";
 /** Who acts, and for whom: the audit names both, and limits of one caller go by the actor. */
 export type By = Pick<Caller, "owner" | "actor">;
 
-export type SendCommand = {
+/** New work says whether it may be refused while old work is behind; by default it may not. */
+export type Sheddable = { sheddable?: boolean | undefined };
+
+export type SendCommand = Sheddable & {
   by: By;
   agent: string;
   message: Message;
@@ -67,7 +70,7 @@ export type ListAnswer = {
   more: boolean;
 };
 
-export type PushCommand = { by: By; agent: string; taskId: string; config: StoredConfig };
+export type PushCommand = Sheddable & { by: By; agent: string; taskId: string; config: StoredConfig };
 export type PushList = { by: By; agent: string; taskId: string };
 export type PushQuery = { by: By; agent: string; taskId: string; id: string };
 

@@ -10,6 +10,8 @@ export class Commits {
   #dirty = false;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
+  #waiting = 0;
+  #last: { tookMs: number; at: number } | undefined;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
@@ -23,7 +25,23 @@ export class Commits {
 
   /** Resolves when a commit under way is done: the moment to write together with others. */
   async turn(): Promise<void> {
-    if (this.#running !== undefined) await this.#running;
+    if (this.#running === undefined) return;
+    this.#waiting += 1;
+    try {
+      await this.#running;
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** How long the newest commit took, and when it was done (ms); undefined: there was none. */
+  get last(): { tookMs: number; at: number } | undefined {
+    return this.#last;
   }
 
   /** Resolves when everything written before the call is on disk. */
@@ -42,7 +60,10 @@ export class Commits {
 
   #sync(): Promise<void> {
     this.#dirty = false;
+    const begunAt = Date.now();
     const running = this.#storage.sync().finally(() => {
+      const at = Date.now();
+      this.#last = { tookMs: at - begunAt, at };
       if (this.#running === running) this.#running = undefined;
     });
     this.#running = running;

@@ -54,12 +54,16 @@ import { toTask } from "./journal.ts";
 import { type CallKind, Limits } from "./limits.ts";
 import type { TaskRecord } from "./machine.ts";
 import type { ConfigQuery, DeadQuery } from "./push-operations.ts";
+import { Shedding } from "./shedding.ts";
 import { Store } from "./store.ts";
 import { openLine, toLine } from "./subscription.ts";
 import { Turns } from "./turns.ts";
 
 /** What the tasks of one page may hold; an RPC value holds at most 32 MiB. */
 const PAGE_BYTES = 16_777_216;
+
+/** A slow commit says something of the next for so long. */
+const COMMIT_COUNTS_MS = 5_000;
 
 export class HomeObject extends DurableObject<Env> implements Home, JobHome, DeliveryObject {
   readonly #store: Store;
@@ -70,6 +74,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   readonly #followers: Followers;
   readonly #delivery: Delivery;
   readonly #limits: Limits;
+  readonly #shedding: Shedding;
   #recovered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -125,6 +130,18 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
       config,
       now: Date.now,
       refused: (limit) => tally.add(metricKey("a2a_refused_total", { limit })),
+    });
+    this.#shedding = new Shedding({
+      limits: config,
+      now: Date.now,
+      home: () => {
+        const { waiting, last } = store.commits;
+        const isLate = last !== undefined && Date.now() - last.at < COMMIT_COUNTS_MS;
+        return { waiting, commitMs: isLate ? last.tookMs : undefined };
+      },
+      notifications: () => delivery.notifications.behind(config.shedBacklog),
+      began: (reason) => tally.add(metricKey("a2a_shedding_total", { reason })),
+      refused: (limit) => tally.add(metricKey("a2a_refused_total", { limit: `${limit}_behind` })),
     });
     this.#turns = new Turns({ ...shared, agent: agents.value.get, turnTimeoutMs, stepMs });
     this.#jobs = new Jobs({ ...shared, workflow: env.JOBS as Workflow<JobParams>, home, watchMs });
@@ -242,7 +259,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
       this.#store.put(record, { kind: "status", state: "TASK_STATE_CANCELED" }, Date.now(), recordIt);
       if (record.job) this.#jobs.notify(record.id);
     }
-    return this.get(query);
+    return ok(toJsonBytes(this.#view(this.#store.get(record.id) ?? record)));
   }
 
   async subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>> {
@@ -270,7 +287,9 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   async setPushConfig(command: PushCommand): Promise<Result<PushConfigAnswer, Failure>> {
     const refused = this.#refusalOf("push_configs", command);
     if (refused) return err(refused);
-    const { by, agent, taskId, config } = command;
+    const { by, agent, taskId, config, sheddable } = command;
+    const shed = sheddable ? this.#shedding.refusal(true) : undefined;
+    if (shed) return err(shed);
     await this.#store.commits.turn();
     this.#enter();
     const record = this.#find({ agent, id: taskId });
@@ -424,6 +443,11 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   }
 
   async #begin(operation: "send" | "stream", command: SendCommand): Promise<Result<Begun, Failure>> {
+    const isNew = !command.repeated && command.message.taskId === undefined;
+    // A follow-up may bring a config, too.
+    const notifies = command.push !== undefined;
+    const shed = command.sheddable && (isNew || notifies) ? this.#shedding.refusal(notifies) : undefined;
+    if (shed) return err(shed);
     const isRunning = command.repeated || this.#turns.get(command.message.taskId ?? "") !== undefined;
     const refused = isRunning ? undefined : this.#limits.turn(this.#turns.count);
     if (refused) return err(refused);

@@ -176,6 +176,12 @@ export class Lanes {
     return this.#sql.exec("SELECT 1 FROM lanes WHERE due IS NOT NULL LIMIT 1").toArray().length > 0;
   }
 
+  /** How many lanes wait, counted up to `most`. */
+  countWaiting(most: number): number {
+    const query = "SELECT COUNT(*) AS count FROM (SELECT 1 FROM lanes WHERE due IS NOT NULL LIMIT ?)";
+    return this.#sql.exec<{ count: number }>(query, most).one().count;
+  }
+
   /** How many lanes wait, and how many of them were due before `dueBefore` (ms). */
   waiting(dueBefore: number): Waiting {
     const row = this.#sql

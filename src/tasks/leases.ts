@@ -156,6 +156,17 @@ export class Leases {
     return wake;
   }
 
+  /** How long (ms) the oldest lane has been due that waits for nothing but to be sent. */
+  overdueMs(now: number): number {
+    let earliest = now;
+    for (const talk of this.#known().values()) {
+      for (const target of [...talk.targets.values()]) {
+        if (target.holdUntil <= now) earliest = Math.min(earliest, this.#earliest(talk, target, now) ?? now);
+      }
+    }
+    return now - earliest;
+  }
+
   #wakeOf(talk: Talk, now: number): number | undefined {
     const again = isExpected(talk, now) ? (talk.expectedSince ?? 0) + RING_AGAIN_MS : 0;
     let wake: number | undefined;

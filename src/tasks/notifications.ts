@@ -246,6 +246,13 @@ export class Notifications {
     return store.exists ? this.#leases.wake(now()) : undefined;
   }
 
+  /** How far it is behind: see `Signals`; `most`: how far the backlog is counted. */
+  behind(most: number): { overdueMs: number; backlog: number } {
+    const { store, now } = this.#options;
+    if (!store.exists) return { overdueMs: 0, backlog: 0 };
+    return { overdueMs: this.#leases.overdueMs(now()), backlog: store.lanes.countWaiting(most) };
+  }
+
   /** Forgets what it remembers of a lane that is gone. */
   dropped(lane: Lane): void {
     this.#leases.release(lane);

@@ -152,8 +152,24 @@ export const metrics = {
     type: "counter",
     help: "Calls refused for the sake of others, by the limit they met.",
     labels: {
-      limit: ["sends", "reads", "push_configs", "streams", "waiting_sends", "turns", "address", "guessing"],
+      limit: [
+        "sends",
+        "reads",
+        "push_configs",
+        "streams",
+        "waiting_sends",
+        "turns",
+        "address",
+        "guessing",
+        "home_behind",
+        "notifications_behind",
+      ],
     },
+  },
+  a2a_shedding_total: {
+    type: "counter",
+    help: "Times a home began to refuse new work, because it or its notifications were behind.",
+    labels: { reason: ["home", "notifications"] },
   },
   a2a_metrics_sources: {
     type: "gauge",

@@ -50,6 +50,27 @@ describe("a new object", () => {
     }));
 });
 
+describe("what is overdue", () => {
+  it("is the oldest that waits for nothing but to be sent", () =>
+    withLeases({ a: NOW - 7_000, b: NOW - 3_000, c: null }, (leases) => {
+      expect(leases.overdueMs(NOW)).toBe(7_000);
+      expect(leases.overdueMs(NOW - 7_000)).toBe(0);
+    }));
+
+  it("is nothing while its endpoint has asked it to wait", () =>
+    withLeases({ a: NOW - 7_000 }, (leases) => {
+      expect(leases.overdueMs(NOW)).toBe(7_000);
+      leases.heard(ENDPOINT, [hold(NOW + 60_000)], NOW);
+      expect(leases.overdueMs(NOW)).toBe(0);
+      expect(leases.overdueMs(NOW + 60_000)).toBe(67_000);
+    }));
+
+  it("is nothing where nothing is due", () =>
+    withLeases({ a: null, b: NOW + 5 }, (leases) => {
+      expect(leases.overdueMs(NOW)).toBe(0);
+    }));
+});
+
 describe("a doorbell", () => {
   it("is rung once, and again when it has not been answered in 5 s", () =>
     withLeases({ a: NOW }, (leases) => {
