@@ -1,7 +1,8 @@
 // Reads a request body into text without ever holding more than a limit.
 //
 // A body with a Content-Length is at most that long, which HTTP's framing sees to, and is read in one go: through
-// a reader it costs five times as much. A chunked body is counted as it comes, and reading stops at the limit.
+// a reader it costs five times as much. A chunked body is counted as it comes, and reading stops at the limit. A body
+// that trickles in holds its request open only for so long.
 
 import { err, ok, type Result } from "./result.ts";
 
@@ -10,13 +11,26 @@ export type ReadProblem =
   /** Not UTF-8. A replacement character would otherwise be stored as if the client had sent it. */
   | { reason: "not_utf8" }
   /** The client went away or broke the framing. */
-  | { reason: "broken" };
+  | { reason: "broken" }
+  /** It was not there in time. */
+  | { reason: "too_slow"; timeoutMs: number };
+
+const TIMEOUT_MS = 30_000;
 
 /** The body as text; "" when there is none. A byte order mark at its start is dropped. */
-export async function readLimited(request: Request, maxBytes: number): Promise<Result<string, ReadProblem>> {
+export async function readLimited(
+  request: Request,
+  maxBytes: number,
+  timeoutMs = TIMEOUT_MS,
+): Promise<Result<string, ReadProblem>> {
   const length = request.headers.get("content-length");
+  const late = Promise.withResolvers<Result<never, ReadProblem>>();
+  const timer = setTimeout(() => late.resolve(err({ reason: "too_slow", timeoutMs })), timeoutMs);
   const bytes =
-    length === null ? await readChunks(request.body, maxBytes) : await readWhole(request, length, maxBytes);
+    length === null
+      ? await readChunks(request.body, maxBytes, late.promise)
+      : await Promise.race([readWhole(request, length, maxBytes), late.promise]);
+  clearTimeout(timer);
   if (!bytes.ok) return bytes;
   try {
     return ok(decoder.decode(bytes.value));
@@ -44,6 +58,7 @@ async function readWhole(
 async function readChunks(
   body: ReadableStream<Uint8Array> | null,
   maxBytes: number,
+  late: Promise<Result<never, ReadProblem>>,
 ): Promise<Result<Uint8Array, ReadProblem>> {
   if (body === null) return ok(new Uint8Array());
   const chunks: Uint8Array[] = [];
@@ -51,7 +66,12 @@ async function readChunks(
   const reader = body.getReader();
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const read = await Promise.race([reader.read(), late]);
+      if ("ok" in read) {
+        reader.cancel().catch(() => {});
+        return read;
+      }
+      const { done, value } = read;
       if (done) break;
       size += value.byteLength;
       if (size > maxBytes) {

@@ -25,6 +25,10 @@ export async function readBody(request: Request, config: Pick<Config, "maxBodyBy
         });
       case "not_utf8":
         throw new A2AError("PARSE_ERROR", { message: "Invalid JSON payload: the body is not UTF-8" });
+      case "too_slow":
+        throw new A2AError("INVALID_REQUEST", {
+          message: `The request body was not there within ${body.error.timeoutMs / 1_000} s`,
+        });
       case "broken":
         throw new A2AError("PARSE_ERROR", { message: "Invalid JSON payload: the body ended early" });
     }

@@ -104,3 +104,28 @@ describe("readLimited", () => {
     expect(await readLimited(body, null, 100)).toEqual({ ok: false, error: { reason: "broken" } });
   });
 });
+
+describe("a body that trickles in", () => {
+  /** One byte, and then nothing for ever. */
+  function createTrickle() {
+    const state = { canceled: false };
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(encode("{")),
+      cancel: () => {
+        state.canceled = true;
+      },
+    });
+    return { body, state };
+  }
+
+  it.each([null, "10"])("is given up in time, with the Content-Length %s", async (length) => {
+    const { body, state } = createTrickle();
+    const headers = length === null ? {} : { "content-length": length };
+    const request = new Request("http://server.test", { method: "POST", body, headers });
+    expect(await readRequest(request, 100, 30)).toEqual({
+      ok: false,
+      error: { reason: "too_slow", timeoutMs: 30 },
+    });
+    if (length === null) expect(state.canceled).toBe(true);
+  });
+});
