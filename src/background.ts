@@ -1,5 +1,6 @@
 // What the platform calls without a client: the two queues and the cron.
 
+import { trimAuditHistory } from "./admin/audit.ts";
 import type { HomeOperator, WorkDeps } from "./admin/deps.ts";
 import { fileDeadLetters } from "./admin/filing.ts";
 import { driveRetryJob, driveRetryJobs } from "./admin/job-driver.ts";
@@ -75,6 +76,7 @@ export async function runCron(deps: BackgroundDeps): Promise<void> {
     homes: wakeHomes(deps),
     jobs: driveRetryJobs(deps),
     history: trimHistory(deps),
+    audit: trimAuditHistory(deps),
     sessions: trimSessions(deps.db, deps.now(), SESSIONS),
   };
   await Promise.all(

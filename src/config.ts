@@ -172,6 +172,7 @@ const settings = {
   WEBHOOK_TIMEOUT_SECONDS: integer(1, 30),
   WEBHOOK_RETRY_SECONDS: integers(0, 604_800),
   WEBHOOK_RETENTION_DAYS: integer(1, 3_650),
+  AUDIT_RETENTION_DAYS: integer(1, 36_500),
   DOH_URL: text("an https URL", isHttpsUrl, "must be set"),
   SESSION_SECONDS: integer(60, 86_400),
   SESSION_MAX_SECONDS: integer(60, 2_592_000),
@@ -304,6 +305,8 @@ export type Config = Readonly<{
   webhookRetryMs: readonly number[];
   /** How long dead letters and the history of attempts are kept. */
   webhookRetentionMs: number;
+  /** How long the audit is kept in D1. */
+  auditRetentionMs: number;
   /** A resolver that speaks DNS over HTTPS (RFC 8484, JSON). */
   dohUrl: string;
   /** How long a session lasts unless it is extended. */
@@ -385,6 +388,7 @@ export function loadConfig(env: object): Result<Config, string[]> {
       webhookTimeoutMs: vars.WEBHOOK_TIMEOUT_SECONDS * 1_000,
       webhookRetryMs: Object.freeze(vars.WEBHOOK_RETRY_SECONDS.map((seconds) => seconds * 1_000)),
       webhookRetentionMs: vars.WEBHOOK_RETENTION_DAYS * 86_400_000,
+      auditRetentionMs: vars.AUDIT_RETENTION_DAYS * 86_400_000,
       dohUrl: vars.DOH_URL,
       sessionMs: vars.SESSION_SECONDS * 1_000,
       sessionMaxMs: vars.SESSION_MAX_SECONDS * 1_000,

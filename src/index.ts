@@ -5,6 +5,9 @@ import { createAdmin } from "./admin/admin.ts";
 import type { EndpointOperator } from "./admin/deps.ts";
 import { createRegistry } from "./agents/registry.ts";
 import { createApp, createRefusingApp } from "./app.ts";
+import { ADMIN_CHAIN } from "./audit/admin-chain.ts";
+import { createRefusals, toNetwork } from "./audit/refusals.ts";
+import { addressOf } from "./auth/address.ts";
 import { createAuthentication } from "./auth/authenticate.ts";
 import { createRequireOperator } from "./auth/operator.ts";
 import { logRefusal } from "./auth/refusal.ts";
@@ -16,12 +19,14 @@ import { parseSigningKeys, publicJwks } from "./keys/signing-keys.ts";
 import { createCardSigner } from "./operations/card-signatures.ts";
 import { createFlags } from "./operations/flags.ts";
 import { execute } from "./operations/index.ts";
+import { A2AError } from "./protocol/errors.ts";
 import { checkHomes } from "./store/homes.ts";
 import { log } from "./telemetry/log.ts";
 import { metricKey } from "./telemetry/metrics.ts";
 import { createTally } from "./telemetry/tally.ts";
 
 export { AgentWorkflow } from "./agents/workflow.ts";
+export { AuditObject } from "./audit/audit-object.ts";
 export { EndpointObject } from "./delivery/endpoint.ts";
 export { LimitsObject } from "./delivery/limits.ts";
 export { HomeObject } from "./tasks/home.ts";
@@ -46,6 +51,11 @@ function build(env: Env): App {
     waitUntil,
     sleep: (ms) => scheduler.wait(ms),
   });
+  const refusals = createRefusals({
+    send: (counts) => auditOf(env).refused(counts),
+    waitUntil,
+    sleep: (ms) => scheduler.wait(ms),
+  });
   const strangers = createStrangers({
     guesses: config.value.addressGuesses,
     failuresPerMinute: config.value.addressFailuresPerMinute,
@@ -55,7 +65,11 @@ function build(env: Env): App {
   const { authenticate, sessions } = createAuthentication({
     config: config.value,
     db: env.DB,
-    onRefusal: logRefusal,
+    onRefusal: (refusal, request) => {
+      logRefusal(refusal);
+      const who = toNetwork(addressOf(request));
+      refusals.add({ kind: "authentication.refused", who, reason: refusal.reason });
+    },
     strangers,
   });
   const requireOperator = createRequireOperator(config.value.adminKey, authenticate, strangers);
@@ -80,7 +94,17 @@ function build(env: Env): App {
     now: Date.now,
     authenticate,
     sessions,
-    execute: (name, call) => execute(deps, name, call),
+    execute: async (name, call) => {
+      try {
+        return await execute(deps, name, call);
+      } catch (error) {
+        const scope = missingScope(error);
+        if (scope !== undefined) {
+          refusals.add({ kind: "authorization.refused", who: call.caller.actor, reason: scope });
+        }
+        throw error;
+      }
+    },
     checkReady: () => checkReady(env),
     requireOperator,
     jwks: publicJwks(signingKeys.value),
@@ -93,8 +117,19 @@ function build(env: Env): App {
       forgetSessions: sessions.forget,
       endpointAt: (name) => endpointOf(env, name) as unknown as EndpointOperator,
       homeNamed: (name) => env.HOMES.get(env.HOMES.idFromName(name)) as unknown as Home,
+      // A stub belongs to the request that it was made in.
+      audit: {
+        record: (event) => auditOf(env).record(event),
+        auditTail: (n) => auditOf(env).auditTail(n),
+      },
     }),
   });
+}
+
+/** Which scope a caller was refused for; undefined: it was refused for something else. */
+function missingScope(error: unknown): string | undefined {
+  if (!(error instanceof A2AError) || error.failure.reason !== "PERMISSION_DENIED") return undefined;
+  return error.failure.metadata?.scope ?? "unknown";
 }
 
 function backgroundOf(env: Env, config: Config): BackgroundDeps {
@@ -112,6 +147,10 @@ function backgroundOf(env: Env, config: Config): BackgroundDeps {
 
 function endpointOf(env: Env, name: string) {
   return env.ENDPOINTS.get(env.ENDPOINTS.idFromName(name));
+}
+
+function auditOf(env: Env) {
+  return env.AUDIT.get(env.AUDIT.idFromName(ADMIN_CHAIN));
 }
 
 function metricsOf(env: Env) {

@@ -122,7 +122,8 @@ describe("the house", () => {
       /extends (DurableObject|WorkflowEntrypoint)</.test(text),
     );
     // What counts needs no settings.
-    const withSettings = entrances.map(([path]) => path).filter((path) => !path.startsWith("telemetry/"));
+    const isPlain = (path: string) => path.startsWith("telemetry/") || path.startsWith("audit/");
+    const withSettings = entrances.map(([path]) => path).filter((path) => !isPlain(path));
     expect(loading.map(({ from }) => from).toSorted()).toEqual(["index.ts", ...withSettings].toSorted());
   });
 
@@ -168,6 +169,7 @@ describe("the house", () => {
         "delivery/endpoint.ts",
         "delivery/limits.ts",
         "telemetry/metrics-object.ts",
+        "audit/audit-object.ts",
         // waitUntil, for what goes on when a request has been answered.
         "index.ts: cloudflare:workers",
       ),
@@ -184,6 +186,7 @@ const otherStorage = [
   "delivery/limits.ts",
   "telemetry/metrics-object.ts",
   "audit/chain.ts",
+  "audit/audit-object.ts",
 ];
 
 describe("what is done in one place only", () => {

@@ -4,6 +4,7 @@
 import { log } from "../telemetry/log.ts";
 import { analyticsRoutes } from "./analytics.ts";
 import { apiKeyRoutes } from "./api-keys.ts";
+import { auditRoutes } from "./audit.ts";
 import { readJsonBody } from "./body.ts";
 import { configRoutes } from "./configs.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
@@ -15,6 +16,7 @@ import { flagRoutes } from "./flags.ts";
 import { documentRoute } from "./openapi.ts";
 import { ownerExportRoutes } from "./owner-export.ts";
 import { ownerRoutes } from "./owners.ts";
+import { recordMade, recordRequest } from "./recording.ts";
 import { retentionRoutes } from "./retention.ts";
 import { retryJobRoutes } from "./retry-jobs.ts";
 import { roleRoutes } from "./roles.ts";
@@ -29,6 +31,7 @@ const routes = [
   ...retryJobRoutes,
   ...analyticsRoutes,
   ...retentionRoutes,
+  ...auditRoutes,
   ...apiKeyRoutes,
   ...roleRoutes,
   ...ownerRoutes,
@@ -60,8 +63,12 @@ export function createAdmin(deps: AdminDeps): Admin {
     // A POST says what it wants in its body.
     if (isPost) readFields({}, query);
     const values = readFields(found.fields, isPost ? await readJsonBody(request, deps.config) : query);
+    const asked = { operator, route: found, path: matched.variables, values };
+    // Exports only read, but whole owners.
+    if (found.verb !== "GET" || found.media !== undefined) await recordRequest(deps, asked);
     const answer = await found.handle(deps, { path: matched.variables, values, operator });
     if (answer instanceof Response) return answer;
+    if (found.verb === "POST" && found.status !== 200) await recordMade(deps, asked, answer);
     if (found.verb !== "GET") {
       const { actor } = operator;
       log("info", "an operator's request", {

@@ -1,5 +1,7 @@
 // What the operators' API stands on, and how it asks homes: what it knows of them, it knows from D1.
 
+import type { AuditTail } from "../audit/chain.ts";
+import type { AuditEvent } from "../audit/entry.ts";
 import type { RequireOperator } from "../auth/operator.ts";
 import type { Config } from "../config.ts";
 import type { ChallengeResult } from "../delivery/challenge.ts";
@@ -36,6 +38,8 @@ export type HomeOperator = {
   setDelivery(
     query: ConfigOfTask & { by: By; state: "active" | "paused" },
   ): Promise<Result<DeliveryHealth, Failure>>;
+  /** What of the home's audit follows entry `n`, as far as it was not shipped. */
+  auditTail(n: number): Promise<AuditTail>;
   deliveryHealth(query: ConfigOfTask): Promise<Result<DeliveryHealth, Failure>>;
   sealedSecrets(query: ConfigOfTask): Promise<Result<{ sealed: string | null }, Failure>>;
   /** Refused when the secrets are no longer those that were read (`was`). */
@@ -65,7 +69,14 @@ export type WorkDeps = {
   now(): number;
 };
 
+/** The audit of administration: see audit/audit-object. */
+export type AdminAudit = {
+  record(event: AuditEvent): Promise<void>;
+  auditTail(n: number): Promise<AuditTail>;
+};
+
 export type AdminDeps = WorkDeps & {
+  audit: AdminAudit;
   /** As the deployment sets it, whatever is switched off. */
   config: Config;
   /** Has this isolate read the flags again. */

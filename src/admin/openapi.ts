@@ -26,6 +26,7 @@ const variables: Readonly<Record<string, string>> = {
   task: "The id of its task.",
   config: "The id of the config.",
   id: "As lists show it.",
+  chain: "The chain, as entries show it.",
   name: "The role's name.",
   flag: "The flag's name.",
 };

@@ -9,7 +9,7 @@ import { follow, NOTHING } from "./entry.ts";
 
 type Row = { n: number; at: number; since: number; body: string; hash: string };
 
-/** Where a chain ends, and the entries before it that are still with their object. */
+/** Where a chain ends, and the entries that were not shipped: all before them must be in D1. */
 export type AuditTail = { head: Head; entries: AuditEntry[] };
 
 /** Of a chain that nothing was ever written to. */
@@ -60,9 +60,10 @@ export class AuditChain {
     return this.#after(this.#load().shipped, limit);
   }
 
-  /** What follows entry `n`, as far as it is still here. */
+  /** What follows entry `n`, as far as it was not shipped. */
   tail(n: number): AuditTail {
-    return { head: this.head, entries: this.#after(n, TAIL) };
+    const { head, shipped } = this.#load();
+    return { head, entries: this.#after(Math.max(n, shipped), TAIL) };
   }
 
   #after(n: number, limit: number): AuditEntry[] {

@@ -18,7 +18,14 @@ export type AuditKind =
   | "config.resumed"
   | "config.replayed"
   | "config.retried"
-  | "config.secret_rotated";
+  | "config.secret_rotated"
+  /** What an operator has asked for, before it is done: detail.verb and detail.path are the route. */
+  | "operator.request"
+  /** The id of what the request has made. */
+  | "operator.made"
+  /** How many in one minute; detail.reason says why. */
+  | "authentication.refused"
+  | "authorization.refused";
 
 /** What has happened, in ids and numbers: never what a client has said, and never a URL beyond its origin. */
 export type AuditEvent = {

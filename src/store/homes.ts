@@ -19,6 +19,11 @@ export async function reportHome(db: D1Database, home: HomeReport, now = Date.no
     .run();
 }
 
+/** Whether there is a home of this Durable Object id. */
+export async function isHome(db: D1Database, id: string): Promise<boolean> {
+  return (await db.prepare("SELECT 1 FROM homes WHERE id = ?").bind(id).first()) !== null;
+}
+
 /** Reads the table, to see whether the database answers. */
 export async function checkHomes(db: D1Database): Promise<void> {
   await db.prepare("SELECT 1 FROM homes LIMIT 1").run();

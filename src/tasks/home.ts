@@ -387,7 +387,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     this.#delivery.shipping.filed();
   }
 
-  /** The audit from after entry `n` on, as far as D1 may not have it. */
+  /** What of the audit follows entry `n`, as far as it was not shipped. */
   async auditTail(n: number): Promise<AuditTail> {
     return this.#store.exists ? this.#store.audit.tail(n) : EMPTY_TAIL;
   }

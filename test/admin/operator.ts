@@ -6,6 +6,8 @@ import { expect, vi } from "vitest";
 import { fromJSONSchema } from "zod";
 import { adminRoutes, createAdmin } from "../../src/admin/admin.ts";
 import type { AdminDeps, EndpointOperator, HomeOperator, RetryJobMessage } from "../../src/admin/deps.ts";
+import { EMPTY_TAIL } from "../../src/audit/chain.ts";
+import type { AuditEvent } from "../../src/audit/entry.ts";
 import { createAuthentication } from "../../src/auth/authenticate.ts";
 import { createRequireOperator } from "../../src/auth/operator.ts";
 import type { EndpointHealth } from "../../src/delivery/endpoint.ts";
@@ -94,6 +96,7 @@ const quietHome: HomeOperator = {
   deliveryHealth: async () => ok(health),
   sealedSecrets: async () => ok({ sealed: null }),
   rotateSecret: async () => ok(undefined),
+  auditTail: async () => EMPTY_TAIL,
 };
 
 const quietEndpoint: EndpointOperator = {
@@ -106,7 +109,7 @@ const quietEndpoint: EndpointOperator = {
 export type OperatorOptions = {
   home?: Partial<HomeOperator>;
   endpoint?: Partial<EndpointOperator>;
-} & Partial<Pick<AdminDeps, "now" | "wakeJob" | "config" | "flagsChanged">>;
+} & Partial<Pick<AdminDeps, "now" | "wakeJob" | "config" | "flagsChanged" | "audit">>;
 
 type Verb = "GET" | "POST" | "DELETE";
 
@@ -120,6 +123,7 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
   const askedHomes: Record<string, Asked[]> = {};
   const askedEndpoints: Record<string, Asked[]> = {};
   const woken: RetryJobMessage[] = [];
+  const audited: AuditEvent[] = [];
   const askedOf = (all: Record<string, Asked[]>, name: string): Asked[] => {
     all[name] ??= [];
     return all[name];
@@ -139,6 +143,12 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     endpointAt: (name) => recorded({ ...quietEndpoint, ...endpoint }, askedOf(askedEndpoints, name)),
     homeNamed: (name) => recorded({ ...quietHome, ...home }, askedOf(askedHomes, name)),
     wakeJob: async (message) => woken.push(message),
+    audit: {
+      async record(event) {
+        audited.push(event);
+      },
+      auditTail: async () => EMPTY_TAIL,
+    },
     now: Date.now,
     ...options,
   };
@@ -202,7 +212,18 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     expect(parsed.success ? "" : `${verb} ${path}: ${parsed.error.message}`).toBe("");
   }
 
-  return { deps, admin, send, call, result, refusal, homes: askedHomes, endpoints: askedEndpoints, woken };
+  return {
+    deps,
+    admin,
+    send,
+    call,
+    result,
+    refusal,
+    homes: askedHomes,
+    endpoints: askedEndpoints,
+    woken,
+    audited,
+  };
 }
 
 type Operation = {
