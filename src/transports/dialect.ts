@@ -32,7 +32,10 @@ export type Method = {
   read(params: unknown, config: Config): Reading;
   /** Whether errors of the call are answered as an event of the stream that it asks for. */
   readonly failsInStream?: boolean;
-  /** Whether params can only be meant for this method, although a newer dialect has one of the same name. */
+  /**
+   * Of a method whose name a newer dialect has as well: whether params are meant for this one, where no version is
+   * named. Others never are.
+   */
   readonly recognizes?: (params: unknown) => boolean;
 };
 
@@ -74,7 +77,9 @@ export function chooseDialect<D extends Dialect>(
   if (requested !== undefined) return dialects.find(({ version }) => version === requested);
   const knowing = dialects.filter(({ methods }) => methods.has(method));
   const able = knowing.filter(({ version }) => served.includes(version));
-  const chosen = able.find(({ methods }) => methods.get(method)?.recognizes?.(params)) ?? able[0];
+  const recognizes = ({ methods }: D) => methods.get(method)?.recognizes?.(params);
+  const chosen =
+    able.find((dialect) => recognizes(dialect)) ?? able.find((dialect) => recognizes(dialect) !== false);
   const [unserved] = knowing;
   if (chosen === undefined && unserved) throw A2AError.from(versionNotSupported(unserved.version, served));
   return chosen;

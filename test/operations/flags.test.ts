@@ -162,8 +162,10 @@ describe("the server", () => {
     await set("version-0.3", false);
     await settle(async () => !(await versions()).includes("0.3"));
     expect((await client.error("message/send", {}, { "a2a-version": "" })).code).toBe(-32009);
+    const made = "0-018f0000-0000-7000-8000-000000000000";
+    expect((await client.error("tasks/get", { id: made }, { "a2a-version": "" })).code).toBe(-32009);
     expect((await client.error("tasks/get", { id: "x" }, { "a2a-version": "0.3" })).code).toBe(-32009);
-    // Without a version that name is of an older one, too, which is on.
+    // Without a version such an id is a client's own, as they were in 0.1, which is on.
     expect((await client.error("tasks/get", { id: "x" }, { "a2a-version": "" })).code).toBe(-32001);
     expect((await card({ "a2a-version": "0.3" })).status).toBe(400);
     expect((await client.request("/.well-known/agent.json")).status).toBe(404);
