@@ -2,6 +2,7 @@
 
 import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import guide from "../../docs/audit.md?raw";
 import { trimAuditHistory } from "../../src/admin/audit.ts";
 import { type AuditTail, EMPTY_TAIL } from "../../src/audit/chain.ts";
 import { type AuditEntry, type AuditEvent, follow, type Head, NOTHING } from "../../src/audit/entry.ts";
@@ -11,7 +12,8 @@ import { createOperator } from "../admin/operator.ts";
 import { createClient, homeOf } from "../support/client.ts";
 import { advance, ring } from "../support/home.ts";
 import { configWith } from "../support/operations.ts";
-import { verifyLines } from "./verifier.ts";
+import { verifyLines } from "./verifier.js";
+import verifierSource from "./verifier.js?raw";
 
 const DAY = 86_400_000;
 const START = Date.parse("2026-11-01T00:00:00Z");
@@ -255,6 +257,13 @@ describe("searching", () => {
       expect(plan).toMatch(/SEARCH audit USING (COVERING )?INDEX audit_by_/);
       expect(plan).not.toContain("TEMP B-TREE");
     }
+  });
+});
+
+describe("the verifier of the documentation", () => {
+  it("is the one that these tests use", () => {
+    const [, shown] = /```js\n([\s\S]*?)```/.exec(guide) ?? [];
+    expect(verifierSource).toContain(`export ${shown}`);
   });
 });
 
