@@ -5,7 +5,7 @@ import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import { createApiKeyAuthentication } from "./api-key.ts";
 import { type Authenticated, type Basis, toOwner } from "./caller.ts";
-import { type Credential, readCredential } from "./credential.ts";
+import { type Credential, QUERY, readCredential, sessionsInQuery } from "./credential.ts";
 import { createCustomRoles } from "./custom-roles.ts";
 import { createJwtAuthentication } from "./jwt.ts";
 import { type CredentialKind, type Refusal, toFailure } from "./refusal.ts";
@@ -87,7 +87,11 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
 
   async function authenticate(request: Request): Promise<Result<Authenticated, Failure>> {
     const inQuery = readQuery(request);
-    if (!inQuery.ok) return inQuery;
+    if (!inQuery.ok) {
+      // What stands beside it may be a guess, also at the operators' key, and this must not be a way round the wait.
+      onRefusal?.({ reason: "malformed", kind: "session" }, request);
+      return err(strangers?.refused(request, "malformed") ?? inQuery.error);
+    }
     const credential: Result<Credential, Refusal> =
       inQuery.value === undefined
         ? readCredential(request.headers)
@@ -118,15 +122,12 @@ async function authenticateBy(
   return authenticate === undefined ? err({ reason: "unsupported_kind", kind }) : authenticate(text);
 }
 
-const QUERY = "session";
-
 /**
  * The session in a request's query, which is where clients put it that cannot set headers. They only ever GET; in the
  * URL of anything else a token would be by mistake, and where URLs go it would go too.
  */
 function readQuery({ method, url, headers }: Request): Result<string | undefined, Failure> {
-  const start = url.indexOf("?");
-  const [token, ...more] = start === -1 ? [] : new URLSearchParams(url.slice(start)).getAll(QUERY);
+  const [token, ...more] = sessionsInQuery(url);
   if (token === undefined) return ok(undefined);
   const refuse = (message: string) => err(failure("INVALID_REQUEST", { message }));
   if (method !== "GET" && method !== "HEAD") {

@@ -6,6 +6,9 @@ import type { CredentialKind, Refusal } from "./refusal.ts";
 
 export type Credential = { kind: CredentialKind; text: string };
 
+/** The query parameter of clients that cannot set headers. */
+export const QUERY = "session";
+
 /** The forms do not overlap. */
 const forms: readonly { kind: CredentialKind; form: RegExp }[] = [
   // Also what is not quite one: in open mode it must not pass for nothing.
@@ -13,6 +16,12 @@ const forms: readonly { kind: CredentialKind; form: RegExp }[] = [
   { kind: "api-key", form: /^a2a_[A-Za-z0-9_-]{16,128}$/ },
   { kind: "jwt", form: /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/ },
 ];
+
+/** The sessions in a URL's query; whoever counts on there being none must read it as it is read here. */
+export function sessionsInQuery(url: string): string[] {
+  const start = url.indexOf("?");
+  return start === -1 ? [] : new URLSearchParams(url.slice(start)).getAll(QUERY);
+}
 
 /**
  * `Authorization: Bearer` (RFC 6750 §2.1), or `X-API-Key`, which takes API keys only. Both may stand there if they are

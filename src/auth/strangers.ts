@@ -8,6 +8,7 @@
 import { Buckets } from "../lib/buckets.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import { addressOf } from "./address.ts";
+import { sessionsInQuery } from "./credential.ts";
 import type { RefusalReason } from "./refusal.ts";
 
 export type Strangers = {
@@ -164,9 +165,9 @@ function remember(set: Set<number>, value: number, max: number): void {
 function fingerprint({ headers, url }: Request, seed: number): number | undefined {
   const authorization = headers.get("authorization");
   const apiKey = headers.get("x-api-key");
-  const query = url.indexOf("session=");
-  if (authorization === null && apiKey === null && query === -1) return undefined;
-  const text = `${authorization ?? ""}\n${apiKey ?? ""}\n${query === -1 ? "" : url.slice(query)}`;
+  const sessions = sessionsInQuery(url);
+  if (authorization === null && apiKey === null && sessions.length === 0) return undefined;
+  const text = [authorization ?? "", apiKey ?? "", ...sessions].join("\n");
   let [a, b] = [seed ^ 0x811c9dc5, seed ^ 0x9e3779b9];
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);

@@ -265,6 +265,37 @@ describe("a server with keys", () => {
     expect(await ask(config.adminKey)).toBe(200);
   });
 
+  it.each([
+    ["in a query that says its name otherwise", (i: number) => `/tasks?%73ession=a2as_${i}`, 401],
+    ["in a query that says something else before", (i: number) => `/tasks?a=1&sessio%6E=a2as_${i}`, 401],
+    ["for the operator's key, beside a session in the query", (i: number) => `/metrics?session=${i}`, 400],
+    [
+      "for the operator's key, beside several sessions",
+      (i: number) => `/metrics?session=${i}&session=2`,
+      400,
+    ],
+  ])("lets nobody guess faster %s", async (_, path, refused) => {
+    const { fetch } = serve(3);
+    const statuses: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      const headers: Record<string, string> = { "cf-connecting-ip": OFFICE };
+      if (refused === 400) headers.authorization = `Bearer guess-${i}-of-the-operators-key`;
+      statuses.push((await fetch(new Request(`https://agents.test${path(i)}`, { headers }))).status);
+    }
+    expect(statuses).toEqual([refused, refused, refused, 429, 429]);
+  });
+
+  it("knows who follows a task by its session, whatever else the query says", () => {
+    const { strangers, guess } = setUp();
+    const follow = (rest: string) =>
+      new Request(`https://agents.test/tasks/t:subscribe?session=a2as_x&${rest}`, {
+        headers: { "cf-connecting-ip": OFFICE },
+      });
+    strangers.admitted(follow("a=1"));
+    for (let i = 0; i < 3; i++) guess(OFFICE, `wrong-${i}`);
+    expect(strangers.refusal(follow("a=2"))).toBeUndefined();
+  });
+
   it("lets the operator's key be guessed no faster where everybody is a caller", async () => {
     const config = configWith({ authModes: ["open"] });
     const { strangers } = setUp();
