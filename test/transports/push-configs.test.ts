@@ -261,7 +261,6 @@ describe("the card", () => {
       {
         uri: WEBHOOKS_EXTENSION,
         description: expect.any(String),
-        required: false,
         params: {
           events: EVENT_NAMES,
           signatures: ["v1", "v1a"],
