@@ -112,7 +112,12 @@ export function createApp(deps: AppDeps): Hono<Settings> {
   const app = new Hono<Settings>();
   app.use(identify);
   app.use(guard(createCrossOrigin(config)));
-  app.onError((error, c) => failed(c.req.raw, toFailure(error, c.get("requestId"))));
+  app.onError((error, c) => {
+    const { raw } = c.req;
+    // Asked only when something went wrong, since it costs as much as all else here.
+    const thrown = URL.canParse(raw.url) ? error : new A2AError("INVALID_REQUEST", { message: NO_HOST });
+    return failed(raw, toFailure(thrown, c.get("requestId")));
+  });
   app.notFound((c) => failed(c.req.raw, new A2AError("NOT_FOUND").failure));
 
   serve(app, "/", { GET: index, POST: jsonRpc() });
@@ -151,6 +156,8 @@ export function createRefusingApp(problems: readonly string[]): Hono<Settings> {
   });
   return app;
 }
+
+const NO_HOST = "The Host of the request is no host name or address";
 
 const noStore = { "cache-control": "no-store" };
 

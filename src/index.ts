@@ -9,6 +9,7 @@ import { ADMIN_CHAIN } from "./audit/admin-chain.ts";
 import { createRefusals, toNetwork } from "./audit/refusals.ts";
 import { addressOf } from "./auth/address.ts";
 import { createAuthentication } from "./auth/authenticate.ts";
+import type { Caller } from "./auth/caller.ts";
 import { createRequireOperator } from "./auth/operator.ts";
 import { logRefusal } from "./auth/refusal.ts";
 import { createStrangers } from "./auth/strangers.ts";
@@ -19,7 +20,7 @@ import { parseSigningKeys, publicJwks } from "./keys/signing-keys.ts";
 import { createCardSigner } from "./operations/card-signatures.ts";
 import { createFlags } from "./operations/flags.ts";
 import { execute } from "./operations/index.ts";
-import { A2AError } from "./protocol/errors.ts";
+import { A2AError, type Failure } from "./protocol/errors.ts";
 import { checkHomes } from "./store/homes.ts";
 import { log } from "./telemetry/log.ts";
 import { metricKey } from "./telemetry/metrics.ts";
@@ -72,7 +73,14 @@ function build(env: Env): App {
     },
     strangers,
   });
-  const requireOperator = createRequireOperator(config.value.adminKey, authenticate, strangers);
+  const deny = ({ actor }: Pick<Caller, "actor">, scope: string) =>
+    refusals.add({ kind: "authorization.refused", who: actor, reason: scope });
+  const requireOperator = createRequireOperator({
+    adminKey: config.value.adminKey,
+    authenticate,
+    strangers,
+    onDenied: deny,
+  });
   const flags = createFlags({ config: config.value, db: env.DB, now: Date.now, waitUntil });
   const deps = {
     get config() {
@@ -93,15 +101,21 @@ function build(env: Env): App {
     signCard,
     now: Date.now,
     authenticate,
-    sessions,
+    sessions: {
+      ...sessions,
+      async open(caller, wish) {
+        const opened = await sessions.open(caller, wish);
+        const scope = opened.ok ? undefined : scopeOf(opened.error);
+        if (scope !== undefined) deny(caller, scope);
+        return opened;
+      },
+    },
     execute: async (name, call) => {
       try {
         return await execute(deps, name, call);
       } catch (error) {
         const scope = missingScope(error);
-        if (scope !== undefined) {
-          refusals.add({ kind: "authorization.refused", who: call.caller.actor, reason: scope });
-        }
+        if (scope !== undefined) deny(call.caller, scope);
         throw error;
       }
     },
@@ -128,8 +142,11 @@ function build(env: Env): App {
 
 /** Which scope a caller was refused for; undefined: it was refused for something else. */
 function missingScope(error: unknown): string | undefined {
-  if (!(error instanceof A2AError) || error.failure.reason !== "PERMISSION_DENIED") return undefined;
-  return error.failure.metadata?.scope ?? "unknown";
+  return error instanceof A2AError ? scopeOf(error.failure) : undefined;
+}
+
+function scopeOf({ reason, metadata }: Failure): string | undefined {
+  return reason === "PERMISSION_DENIED" ? (metadata?.scope ?? "unknown") : undefined;
 }
 
 function backgroundOf(env: Env, config: Config): BackgroundDeps {

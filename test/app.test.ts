@@ -57,6 +57,22 @@ describe("paths", () => {
     });
   });
 
+  it.each(["/", "/tasks", "/.well-known/agent-card.json"])(
+    "says at %s that a Host is none, which is no bug to be logged",
+    async (path) => {
+      const { lines } = silenceLog();
+      class Odd extends Request {
+        override get url() {
+          return `http://a b:99999${path}`;
+        }
+      }
+      const response = await createRecordingApp().send(new Odd("http://agents.test/"));
+      expect(response.status).toBe(400);
+      expect(await response.text()).toContain("The Host of the request is no host name or address");
+      expect(lines()).toEqual([]);
+    },
+  );
+
   it.each(["/nobody", "/nobody/"])("answers 404 in the form of JSON-RPC to a POST at %s", async (path) => {
     const app = createRecordingApp();
     const response = await app.fetch(path, rpc("SendMessage", hello));

@@ -7,6 +7,7 @@ import { sha256 } from "../lib/bytes.ts";
 import { A2AError } from "../protocol/errors.ts";
 import type { Authenticate } from "./authenticate.ts";
 import { requireAdminScope } from "./authorize.ts";
+import type { Caller } from "./caller.ts";
 import { type AdminScope, adminScopeDescriptions } from "./roles.ts";
 import type { Strangers } from "./strangers.ts";
 
@@ -24,11 +25,17 @@ const holder: Operator = {
   adminScopes: new Set(Object.keys(adminScopeDescriptions) as AdminScope[]),
 };
 
-export function createRequireOperator(
-  adminKey: string,
-  authenticate: Authenticate,
-  strangers?: Strangers,
-): RequireOperator {
+export type RequireOperatorDeps = {
+  adminKey: string;
+  authenticate: Authenticate;
+  /** Slows down those who guess. Default: nobody is. */
+  strangers?: Strangers;
+  /** Told of a caller that lacks the scope, before the caller is. Must not throw. */
+  onDenied?: (caller: Caller, scope: AdminScope) => void;
+};
+
+export function createRequireOperator(deps: RequireOperatorDeps): RequireOperator {
+  const { adminKey, authenticate, strangers, onDenied } = deps;
   let expected: string | undefined;
   return async (request, scope) => {
     // This key is guessed at like any other, so it waits like any other.
@@ -51,6 +58,7 @@ export function createRequireOperator(
       if (waits) throw A2AError.from(waits);
       throw new A2AError("UNAUTHENTICATED", { message: "An operator's credential is required" });
     }
+    if (!caller.value.adminScopes.has(scope)) onDenied?.(caller.value, scope);
     requireAdminScope(caller.value, scope);
     return caller.value;
   };

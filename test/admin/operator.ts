@@ -136,7 +136,7 @@ export function createOperator({ home, endpoint, ...options }: OperatorOptions =
     db: env.DB,
     config,
     ring: ring.value,
-    requireOperator: createRequireOperator(config.adminKey, authenticate),
+    requireOperator: createRequireOperator({ adminKey: config.adminKey, authenticate }),
     forgetSessions: sessions.forget,
     flagsChanged: () => {},
     homeAt: (id) => recorded({ ...quietHome, ...home }, askedOf(askedHomes, id)),

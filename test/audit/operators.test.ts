@@ -9,7 +9,7 @@ import { type AuditEntry, type AuditEvent, follow, type Head, NOTHING } from "..
 import { auditWalk, saveAudit } from "../../src/store/audit.ts";
 import { toStatements } from "../../src/store/keyset.ts";
 import { createOperator } from "../admin/operator.ts";
-import { createClient, homeOf } from "../support/client.ts";
+import { createClient, eventually, homeOf } from "../support/client.ts";
 import { advance, ring } from "../support/home.ts";
 import { configWith } from "../support/operations.ts";
 import { verifyLines } from "./verifier.js";
@@ -403,6 +403,24 @@ describe("the whole server", () => {
     expect(await (await admin(path)).json<Report>()).toMatchObject({ ok: true, to: 3 });
     await run("DELETE FROM audit WHERE n = 2 AND chain = ?", homeOf(client.owner).id.toString());
     expect(await (await admin(path)).json<Report>()).toMatchObject({ ok: false });
+  });
+
+  it("counts who wants a session with a scope that its credential has not", async () => {
+    const client = createClient({ headers: { "content-type": "application/json" } });
+    const body = JSON.stringify({ scopes: ["admin:write"] });
+    expect((await client.request("/a2a/auth", { method: "POST", body })).status).toBe(403);
+    const counted = await eventually(
+      () =>
+        runInDurableObject(object(), (_, { storage }) =>
+          storage.sql
+            .exec<{ counts: string }>("SELECT counts FROM minutes")
+            .toArray()
+            .flatMap(({ counts }) => JSON.parse(counts) as { who: string }[])
+            .find(({ who }) => who === `open::${client.owner}`),
+        ),
+      100,
+    );
+    expect(counted).toMatchObject({ kind: "authorization.refused", reason: "admin:write", count: 1 });
   });
 
   it("writes for a flood of strangers a hundred entries a minute, and says how many they were", async () => {

@@ -26,7 +26,7 @@ async function keyWith(rights: { roles?: string[]; scopes?: string[] }) {
 function setUp(...authModes: AuthMode[]) {
   const config = configWith({ authModes });
   const { authenticate, sessions } = createAuthentication({ config, db: env.DB });
-  const requireOperator = createRequireOperator(config.adminKey, authenticate);
+  const requireOperator = createRequireOperator({ adminKey: config.adminKey, authenticate });
   const ask = async (headers: Record<string, string>, scope: AdminScope, url = "https://a.test/metrics") => {
     try {
       return (await requireOperator(new Request(url, { headers }), scope)).actor;
@@ -110,12 +110,30 @@ describe("a caller", () => {
     "of whom nothing can be said now is told so: %s",
     async (reason) => {
       const config = configWith();
-      const requireOperator = createRequireOperator(config.adminKey, async () => err(failure(reason)));
+      const requireOperator = createRequireOperator({
+        adminKey: config.adminKey,
+        authenticate: async () => err(failure(reason)),
+      });
       await expect(requireOperator(new Request("https://a.test"), "admin:read")).rejects.toMatchObject({
         failure: { reason },
       });
     },
   );
+
+  it("who lacks the scope is told of to whom it concerns, and nobody else is", async () => {
+    const { config, authenticate } = setUp("api-key");
+    const { key, text } = await keyWith({ scopes: ["admin:read"] });
+    const denied: string[][] = [];
+    const onDenied = ({ actor }: { actor: string }, scope: string) => void denied.push([actor, scope]);
+    const requireOperator = createRequireOperator({ adminKey: config.adminKey, authenticate, onDenied });
+    const request = (credential: string) => new Request("https://a.test", { headers: bearer(credential) });
+    await requireOperator(request(text), "admin:read");
+    await requireOperator(request(config.adminKey), "admin:write");
+    await expect(requireOperator(request("nobody"), "admin:write")).rejects.toThrow();
+    expect(denied).toEqual([]);
+    await expect(requireOperator(request(text), "admin:write")).rejects.toThrow();
+    expect(denied).toEqual([[`key:ops:${key.id}`, "admin:write"]]);
+  });
 
   it("who comes with a session is an operator where that was asked for, and no longer than the key", async () => {
     const { ask, authenticate, sessions } = setUp("api-key");

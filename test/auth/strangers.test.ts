@@ -219,7 +219,7 @@ describe("a server with keys", () => {
     const config = configWith({ authModes: ["api-key"] });
     const { strangers, clock } = setUp({ guesses });
     const { authenticate } = createAuthentication({ config, db: env.DB, strangers });
-    const requireOperator = createRequireOperator(config.adminKey, authenticate, strangers);
+    const requireOperator = createRequireOperator({ adminKey: config.adminKey, authenticate, strangers });
     return { clock, fetch: serveWith(config, { authenticate, requireOperator }), config };
   }
 
@@ -300,7 +300,7 @@ describe("a server with keys", () => {
     const config = configWith({ authModes: ["open"] });
     const { strangers } = setUp();
     const { authenticate } = createAuthentication({ config, db: env.DB, strangers });
-    const operator = createRequireOperator(config.adminKey, authenticate, strangers);
+    const operator = createRequireOperator({ adminKey: config.adminKey, authenticate, strangers });
     const reasons: string[] = [];
     for (let i = 0; i < 4; i++) {
       await operator(from(OFFICE, `guess-${i}`), "admin:read").catch(({ failure }) =>

@@ -27,7 +27,7 @@ export function serveWith(settings: Partial<Config>, deps: Partial<AppDeps> = {}
     sessions,
     execute: (name, call) => execute({ ...keys, config, homes: env.HOMES, now: Date.now }, name, call),
     checkReady: async () => ({}),
-    requireOperator: createRequireOperator(config.adminKey, authenticate),
+    requireOperator: createRequireOperator({ adminKey: config.adminKey, authenticate }),
     jwks: { keys: [] },
     metrics: async () => "",
     admin: async () => new Response(null, { status: 404 }),
