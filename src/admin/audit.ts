@@ -140,9 +140,11 @@ async function verify(deps: AdminDeps, chain: string, token: string | undefined)
   const anchor = (await findAnchor(db, chain)) ?? NOTHING;
   const begin = token === undefined ? anchor : readToken(token);
   let followed: Result<Reached, Break> = { ok: true, value: begin };
-  let isEarly = false;
   let reached: Reached = begin;
+  // When the last of those that were trimmed was made: the entry after it says so, else it is the newest there is.
+  let trimmedAt: number | undefined;
   const follow = (rows: readonly AuditRow[]): boolean => {
+    trimmedAt ??= rows[0]?.since;
     followed = follows(reached, rows);
     if (followed.ok) reached = followed.value;
     return followed.ok;
@@ -150,11 +152,6 @@ async function verify(deps: AdminDeps, chain: string, token: string | undefined)
   let isEnd = false;
   for (let query = 0; query < VERIFY_QUERIES && !isEnd; query++) {
     const rows = await readChain(db, chain, reached.n, ROWS);
-    const [first] = rows;
-    // An entry says when the one before it was made: only what is old enough may have been trimmed.
-    if (first && token === undefined && query === 0 && anchor.n > 0) {
-      isEarly = first.since >= now() - config.auditRetentionMs;
-    }
     if (!follow(rows)) break;
     isEnd = rows.length < ROWS;
   }
@@ -165,7 +162,11 @@ async function verify(deps: AdminDeps, chain: string, token: string | undefined)
       tail = await tailOf(reached.n);
     }
     if (followed.ok && follow(tail.entries)) followed = endsAt(reached, tail.head);
+    trimmedAt ??= tail.head.at;
   }
+  // Only what is old enough may have been trimmed.
+  const isTrimmed = token === undefined && anchor.n > 0;
+  const isEarly = isTrimmed && (trimmedAt ?? 0) >= now() - config.auditRetentionMs;
   const broken = followed.ok ? null : followed.error;
   return {
     chain,

@@ -196,6 +196,33 @@ describe("trimming", () => {
   });
 });
 
+describe("the whole of a chain, deleted before the time and behind an anchor that fits,", () => {
+  const entries = chainOf(12);
+  const now = START + 12 * DAY;
+  const config = configWith({ auditRetentionMs: 10 * DAY });
+
+  it.each([
+    ["is found by where its object says that it ended", 0, 12],
+    ["is found by what its object has not shipped", 3, 9],
+  ])("%s", async (_, kept, shipped) => {
+    await saveAudit(env.DB, entries.slice(0, shipped));
+    await run("INSERT INTO audit_anchors SELECT chain, n, hash FROM audit WHERE n = ?", shipped);
+    await run("DELETE FROM audit");
+    const operator = createOperator({ home: tailOf(entries, kept), config, now: () => now });
+    const report = await operator.result<Report>("GET", `/audit/chains/${CHAIN}:verify`);
+    expect(report).toMatchObject({ ok: false, break: { n: shipped + 1, reason: "trimmed_early" } });
+  });
+
+  it("is none that is missed when it was the time", async () => {
+    await saveAudit(env.DB, entries);
+    const later = START + 60 * DAY;
+    await trimAuditHistory({ db: env.DB, config, now: () => later });
+    const operator = createOperator({ home: tailOf(entries), config, now: () => later });
+    const report = await operator.result<Report>("GET", `/audit/chains/${CHAIN}:verify`);
+    expect(report).toMatchObject({ ok: true, from: 13, to: 12 });
+  });
+});
+
 describe("searching", () => {
   const entries = chainOf(40);
   const operator = createOperator();
