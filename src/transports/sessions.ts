@@ -27,15 +27,15 @@ type OtherVerbs = { verbs: string[] };
 export type SessionPaths = (request: Request) => Promise<Response | OtherVerbs>;
 
 type All = SessionPathsDeps & {
-  /** Of requests for a session from one address, good and bad: each costs a lookup, and may be a guess. */
-  addresses: Buckets;
+  /** Of requests for a session, by the credential that is right or else by address: each costs a lookup. */
+  askers: Buckets;
 };
 
 type Handler = (deps: All, request: Request, id: string) => Promise<Response>;
 
-/** Behind one address may be a company, so it may ask for so many times more sessions than a credential. */
-const PER_ADDRESS = 4;
-const MAX_ADDRESSES = 10_000;
+/** Behind one address may be a company, so it may ask so many times more often than a credential makes sessions. */
+const PER_ASKER = 4;
+const MAX_ASKERS = 10_000;
 /** Larger than a token that is accepted, and what may be said beside it. */
 const MAX_BYTES = 32_768;
 
@@ -48,8 +48,8 @@ const paths: readonly { path: RegExp; verbs: Readonly<Record<string, Handler>> }
 ];
 
 export function createSessionPaths(given: SessionPathsDeps): SessionPaths {
-  const perMinute = given.config.sessionRatePerMinute * PER_ADDRESS;
-  const deps = { ...given, addresses: new Buckets({ perMinute, burst: perMinute }, MAX_ADDRESSES) };
+  const perMinute = given.config.sessionRatePerMinute * PER_ASKER;
+  const deps = { ...given, askers: new Buckets({ perMinute, burst: perMinute }, MAX_ASKERS) };
   return async (request) => {
     // Some clients encode the colon of a custom verb.
     const pathname = new URL(request.url).pathname.replace(/%3a/gi, ":");
@@ -65,17 +65,19 @@ export function createSessionPaths(given: SessionPathsDeps): SessionPaths {
 }
 
 async function open(deps: All, request: Request): Promise<Response> {
-  const { authenticate, sessions, addresses, config, now } = deps;
+  const { authenticate, sessions, askers, config, now } = deps;
+  const inHeader = request.headers.has("authorization") || request.headers.has("x-api-key");
+  const found = inHeader ? await authenticate(request) : undefined;
   const at = now();
-  const retryAt = addresses.take(addressOf(request), at);
+  // Who has shown a right credential pays by it, so that nobody behind its address can keep it from having sessions.
+  const retryAt = askers.take(found?.ok ? found.value.actor : addressOf(request), at);
   if (retryAt !== undefined) {
-    const message = "Too many requests for a session from this address";
+    const message = "Too many requests for a session";
     const retryAfterSeconds = Math.max(1, Math.ceil((retryAt - at) / 1_000));
     throw new A2AError("RATE_LIMIT_EXCEEDED", { message, retryAfterSeconds });
   }
-  const inHeader = request.headers.has("authorization") || request.headers.has("x-api-key");
   // A stranger with a wrong header costs no body.
-  const early = inHeader ? orThrow(await authenticate(request)) : undefined;
+  const early = found && orThrow(found);
   const wish = await readWish(request, config);
   if (early && wish.header) {
     const message = "The credential must stand in a header or in the body, not in both";

@@ -197,6 +197,10 @@ describe("POST /a2a/auth", () => {
     const shed = await guess("192.0.2.1");
     expect(Number(shed.headers.get("retry-after"))).toBeGreaterThan(0);
     expect((await guess("192.0.2.2")).status).toBe(401);
+    const { text: colleague } = await make();
+    const at = { "cf-connecting-ip": "192.0.2.1" };
+    expect((await post("/a2a/auth", { ...at, ...bearer(colleague) })).status).toBe(201);
+    expect((await post("/a2a/auth", at)).status).toBe(429);
   });
 
   it("in open mode makes one of whoever says who they are, which speaks for them and nobody else", async () => {
