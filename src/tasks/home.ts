@@ -443,12 +443,14 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   }
 
   async #begin(operation: "send" | "stream", command: SendCommand): Promise<Result<Begun, Failure>> {
-    const isNew = !command.repeated && command.message.taskId === undefined;
+    const { message, chosenTaskId = "" } = command;
+    const taskId = message.taskId ?? chosenTaskId;
+    const isOld = command.repeated || message.taskId !== undefined || this.#store.get(chosenTaskId);
     // A follow-up may bring a config, too.
     const notifies = command.push !== undefined;
-    const shed = command.sheddable && (isNew || notifies) ? this.#shedding.refusal(notifies) : undefined;
+    const shed = command.sheddable && (!isOld || notifies) ? this.#shedding.refusal(notifies) : undefined;
     if (shed) return err(shed);
-    const isRunning = command.repeated || this.#turns.get(command.message.taskId ?? "") !== undefined;
+    const isRunning = command.repeated || this.#turns.get(taskId) !== undefined;
     const refused = isRunning ? undefined : this.#limits.turn(this.#turns.count);
     if (refused) return err(refused);
     await this.#store.commits.turn();

@@ -103,6 +103,11 @@ describe.each(BINDINGS)("over %s", (binding) => {
     const client = createClient({ agent: "conformance" });
     const { id } = await client.sendForTask("input");
     const other = await client.sendForTask("input");
+    const oldest = async (id: string) => {
+      const params = { id, message: { role: "user", parts: [{ type: "text", text: "input" }] } };
+      return (await client.rpc("tasks/send", params, { "a2a-version": "" })).status;
+    };
+    expect(await oldest("chosen")).toBe(200);
     // Enough at once that some wait for the commit of others.
     const refused = await eventually(async () => {
       const sent = Array.from({ length: 40 }, () =>
@@ -129,6 +134,8 @@ describe.each(BINDINGS)("over %s", (binding) => {
     for (const [name, params] of old) {
       expect(await ask(client, name, params), name).toMatchObject({ status: 200, result: {} });
     }
+    // A client that chose its task's id names it in each message, and only the home knows whether it is there.
+    expect([await oldest("chosen"), await oldest("chosen-now")]).toEqual([200, 503]);
     advance(5_000);
     expect(await ask(client, "SendMessage", { message: message("hello") })).toMatchObject({ status: 200 });
   });
