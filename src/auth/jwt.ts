@@ -39,7 +39,7 @@ export type JwtDeps = {
 type Known = { issuer: Issuer; findKey: FindKey };
 
 export function createJwtAuthentication({ issuers, config, customRoles, now }: JwtDeps): JwtAuthentication {
-  const remembered = new Map<string, { caller: Authenticated; until: number }>();
+  const remembered = new Map<string, { caller: Authenticated; at: number }>();
   const known = new Map<string, Known>(
     issuers.map((issuer) => {
       const keys = createIssuerKeys({ fetchKeys: createFetchKeys(issuer, config, now), now });
@@ -75,11 +75,14 @@ export function createJwtAuthentication({ issuers, config, customRoles, now }: J
     });
   }
 
+  // A clock that was put back makes nothing younger than it is.
+  const isFresh = ({ caller, at }: { caller: Authenticated; at: number }) =>
+    Math.abs(now() - at) < REMEMBER_MS && now() < (caller.basis.expiresAt ?? 0);
+
   function remember(hash: string, caller: Authenticated): void {
-    const until = Math.min(now() + REMEMBER_MS, caller.basis.expiresAt ?? 0);
     const [oldest] = remembered.keys();
     if (remembered.size >= REMEMBER_TOKENS && oldest !== undefined) remembered.delete(oldest);
-    remembered.set(hash, { caller, until });
+    remembered.set(hash, { caller, at: now() });
   }
 
   return {
@@ -87,7 +90,7 @@ export function createJwtAuthentication({ issuers, config, customRoles, now }: J
       if (text.length > MAX_BYTES) return refuse("too_large");
       const hash = await sha256(text);
       const entry = remembered.get(hash);
-      if (entry !== undefined && now() < entry.until) return ok(entry.caller);
+      if (entry !== undefined && isFresh(entry)) return ok(entry.caller);
       remembered.delete(hash);
       const verified = await verify(text);
       if (verified.ok) remember(hash, verified.value);

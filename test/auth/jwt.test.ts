@@ -54,6 +54,17 @@ describe("a token", () => {
     expect((await other.list()).totalSize).toBe(0);
   });
 
+  it("is looked at again after 30 seconds, also when the clock was put back", async () => {
+    const issuer = await createIssuer();
+    serveIssuers(issuer);
+    const { as, clock, refusals } = start(issuer);
+    const token = await issuer.sign({ iat: Math.floor(clock.now / 1_000) });
+    expect((await as(token)).ok).toBe(true);
+    clock.now -= 3_600_000;
+    expect((await as(token)).ok).toBe(false);
+    expect(refusals).toMatchObject([{ reason: "not_yet_valid" }]);
+  });
+
   it("names owner and actor by issuer and claims, so that no two issuers' subjects meet", async () => {
     const one = await createIssuer("https://one.test/");
     const two = await createIssuer("https://two.test", { ownerClaim: "org_id" });
