@@ -3,6 +3,7 @@
 //
 // An isolate that dies takes along what it has not handed over: a few seconds of counts.
 
+import { createGathering } from "../lib/gathering.ts";
 import { log } from "../telemetry/log.ts";
 import type { AuditEvent } from "./entry.ts";
 
@@ -67,25 +68,19 @@ export type RefusalsOptions = {
 export type Refusals = { add(refusal: Omit<RefusalCount, "count">): void };
 
 /** Gathers what one isolate sees. */
-export function createRefusals({ send, waitUntil, sleep }: RefusalsOptions): Refusals {
-  let gathered: RefusalCount[] | undefined;
-
-  async function handOver(): Promise<void> {
-    await sleep(GATHER_MS);
-    const counts = gathered ?? [];
-    gathered = undefined;
-    try {
-      await send(counts);
-    } catch (error) {
-      log("warn", "refusals could not be told to the audit", { error, counts: counts.length });
-    }
-  }
-
-  return {
-    add(refusal) {
-      const isFirst = gathered === undefined;
-      gathered = mergeCounts(gathered ?? [], [{ ...refusal, count: 1 }]);
-      if (isFirst) waitUntil(handOver());
+export function createRefusals({ send, ...options }: RefusalsOptions): Refusals {
+  const gathering = createGathering<RefusalCount[]>({
+    ...options,
+    everyMs: GATHER_MS,
+    async handOver(counts) {
+      try {
+        await send(counts);
+      } catch (error) {
+        log("warn", "refusals could not be told to the audit", { error, counts: counts.length });
+      }
     },
+  });
+  return {
+    add: (refusal) => gathering.add((counts = []) => mergeCounts(counts, [{ ...refusal, count: 1 }])),
   };
 }

@@ -84,7 +84,7 @@ export function createStrangers({ guesses, failuresPerMinute, now, counted }: St
   /** What is known of an address that has guessed lately. */
   const known = (address: string, at: number): Guessing | undefined => {
     const state = guessing.get(address);
-    if (state === undefined || at - state.lastAt < FORGET_MS) return state;
+    if (state === undefined || Math.abs(at - state.lastAt) < FORGET_MS) return state;
     guessing.delete(address);
     return undefined;
   };

@@ -1,6 +1,7 @@
 // Counts what happens too often to be reported one by one: sums in memory, handed to the metrics every few seconds.
 // What an isolate that dies has not handed over is lost: these are counts of refusals, not of work.
 
+import { createGathering } from "../lib/gathering.ts";
 import { log } from "./log.ts";
 import type { MetricsDelta } from "./metrics.ts";
 
@@ -18,26 +19,23 @@ export type TallyOptions = {
   sleep(ms: number): Promise<unknown>;
 };
 
-export function createTally({ count, waitUntil, sleep }: TallyOptions): Tally {
-  let counters: Record<string, number> | undefined;
-
-  async function handOver(): Promise<void> {
-    await sleep(GATHER_MS);
-    const sums = counters ?? {};
-    counters = undefined;
-    try {
-      await count({ source: "", number: 0, counters: sums, observations: {}, gauges: {} });
-    } catch (error) {
-      log("warn", "refusals could not be counted", { error, counters: sums });
-    }
-  }
-
-  return {
-    add(key) {
-      const isFirst = counters === undefined;
-      counters ??= {};
-      counters[key] = (counters[key] ?? 0) + 1;
-      if (isFirst) waitUntil(handOver());
+export function createTally({ count, ...options }: TallyOptions): Tally {
+  const gathering = createGathering<Record<string, number>>({
+    ...options,
+    everyMs: GATHER_MS,
+    async handOver(counters) {
+      try {
+        await count({ source: "", number: 0, counters, observations: {}, gauges: {} });
+      } catch (error) {
+        log("warn", "refusals could not be counted", { error, counters });
+      }
     },
+  });
+  return {
+    add: (key) =>
+      gathering.add((counters = {}) => {
+        counters[key] = (counters[key] ?? 0) + 1;
+        return counters;
+      }),
   };
 }
