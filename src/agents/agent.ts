@@ -21,6 +21,7 @@ import type { Scope } from "../protocol/operations.ts";
 import { parseParams } from "../protocol/parse.ts";
 import type { Part } from "../protocol/part.ts";
 import type { JsonObject } from "../protocol/struct.ts";
+import type { Version } from "../protocol/version.ts";
 
 /** Text for a message, or its parts. */
 export type Content = string | Part[];
@@ -102,6 +103,8 @@ type Common = Emissions & {
 /** What a quick agent's `run` gets. */
 export type QuickTask = Common & {
   readonly durable: false;
+  /** The version of A2A that the message of this turn came in. Only for what has to differ by it: messages do not. */
+  readonly version: Version;
   /** Aborts when the task is canceled or the turn has lasted too long. */
   readonly signal: AbortSignal;
   /**

@@ -3,7 +3,7 @@
 //
 // It is never registered in production: whoever may send it a message may keep it busy.
 
-import { type Content, defineAgent, type QuickTask } from "./agent.ts";
+import { type Content, defineAgent, type QuickTask, toInput } from "./agent.ts";
 
 const MAX_PAUSE_MS = 600_000;
 const MAX_CHUNKS = 100_000;
@@ -66,7 +66,8 @@ export const conformance = defineAgent({
     {
       id: "conformance",
       name: "Conformance",
-      description: "Behaves as the prefix of the message id says, else as the text says, else echoes.",
+      description:
+        "Behaves as the prefix of the message id says, else as the text says, else echoes (0.3: asks).",
       tags: ["conformance", "test"],
       examples: ["message", "input", "auth", "throw", "slow:500", "stream:10:100"],
     },
@@ -80,12 +81,24 @@ export const conformance = defineAgent({
       const match = row.pattern.exec(text);
       if (match) return row.behaviour(task, match.slice(1).map(Number));
     }
-    await echo(task);
+    await (task.version === "0.3" && !answersText(task) ? asks(task) : echo(task));
   },
 });
 
 function echo(task: QuickTask): Promise<void> {
   return task.artifact({ name: "echo", parts: [{ text: `echo: ${task.input.text}` }] });
+}
+
+/** Kits of 0.3 have no ids for what they want: they expect tasks that they can continue and cancel, again and again. */
+async function asks(task: QuickTask): Promise<void> {
+  await task.working();
+  await task.inputRequired("Input required");
+}
+
+/** Whether it was a text that interrupted the task: its follow-up completes it, in every version. */
+function answersText({ history }: QuickTask): boolean {
+  const [first] = history;
+  return history.length > 1 && first !== undefined && /^(?:input|auth)$/.test(toInput(first).text);
 }
 
 /** One artifact, nothing else. */

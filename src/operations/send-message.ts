@@ -75,6 +75,7 @@ async function prepare(
     command: {
       agent: agent.name,
       message: message.messageId === "" ? { ...message, messageId: newTaskId } : message,
+      ...(call.version !== "1.0" && { version: call.version }),
       newTaskId,
       ...(chosenTaskId !== undefined && { chosenTaskId }),
       newContextId: contextId ?? mintId(shard, now),

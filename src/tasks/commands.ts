@@ -9,6 +9,7 @@ import type { JsonBytes } from "../lib/bytes.ts";
 import type { Result } from "../lib/result.ts";
 import type { Failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
+import type { Version } from "../protocol/version.ts";
 import type { ListFilter, Position } from "./records.ts";
 import type { IdempotencyKey } from "./store.ts";
 
@@ -22,6 +23,8 @@ export type SendCommand = Sheddable & {
   by: By;
   agent: string;
   message: Message;
+  /** The version of A2A that the message came in; absent: 1.0. */
+  version?: Version;
   /** Minted by the Worker: the id of the task if this message makes one, and of the call, which may be repeated. */
   newTaskId: string;
   /** The id that the client has chosen for its task: the message continues the task, or makes it under this id. */

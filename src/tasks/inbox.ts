@@ -110,10 +110,13 @@ export class Inbox {
     const { store, turns, jobs, agents, now, maxTaskBytes } = this.#options;
     const agent = agents.get(command.agent);
     if (!agent) return err(failure("NOT_FOUND", { message: "Agent not found" }));
-    const { newTaskId, chosenTaskId } = command;
+    const { newTaskId, chosenTaskId, version } = command;
     const created = newRecord(chosenTaskId ?? newTaskId, agent.name, command.newContextId, now());
     // The id of a task says which call made it, unless the client chose the id.
-    const step = receive(created, command.message, chosenTaskId === undefined ? undefined : newTaskId);
+    const step = receive(created, command.message, {
+      version,
+      command: chosenTaskId === undefined ? undefined : newTaskId,
+    });
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
     const message = JSON.parse(step.entry.body) as Message;
     const { seq } = step.entry;
@@ -134,6 +137,7 @@ export class Inbox {
     const turn = turns.begin({
       agent,
       message,
+      version,
       record,
       stored: undefined,
       pending: [step.entry],
@@ -165,7 +169,10 @@ export class Inbox {
       );
     }
     const live = turns.get(id);
-    const step = receive(live?.record ?? stored, command.message, command.newTaskId);
+    const step = receive(live?.record ?? stored, command.message, {
+      version: command.version,
+      command: command.newTaskId,
+    });
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
     const refused = command.push && this.#options.push.check(id, command.push);
     if (refused) return err(refused);
@@ -203,7 +210,7 @@ export class Inbox {
       jobs.begin({ before: stored, record, entries: [step.entry] });
     } else {
       store.save({ before: stored, after: record, entries: [step.entry] });
-      turns.begin({ agent, message, record, stored: record, pending: [] });
+      turns.begin({ agent, message, version: input.version, record, stored: record, pending: [] });
     }
     return record;
   }

@@ -7,15 +7,22 @@ import type { Artifact } from "../protocol/artifact.ts";
 import type { TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from "../protocol/events.ts";
 import type { Message } from "../protocol/message.ts";
 import type { Task } from "../protocol/task.ts";
+import type { Version } from "../protocol/version.ts";
 import type { Entry, EntryKind, TaskRecord } from "./machine.ts";
 
 /** A row holds at most 2 MB; a UTF-16 unit takes at most 3 bytes of UTF-8. */
 const PIECE_UNITS = 500_000;
 
-/** SQLite takes 100 bound parameters a statement here: 19 rows of five, the task and the time. */
-const ROWS_PER_INSERT = 19;
+/** SQLite takes 100 bound parameters a statement here: 16 rows of six, the task and the time. */
+const ROWS_PER_INSERT = 16;
 
-type Row = { seq: number; kind: EntryKind; body: string; ref?: string | null };
+type Row = {
+  seq: number;
+  kind: EntryKind;
+  body: string;
+  ref?: string | null;
+  version?: Version | null;
+};
 
 export type View = {
   /** Newest messages to return; undefined: all; 0: no `history` member. */
@@ -35,10 +42,12 @@ export class Journal {
     const rows = entries.flatMap(toPieces);
     for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
       const batch = rows.slice(start, start + ROWS_PER_INSERT);
-      const values = batch.map(() => "(?1, ?2, ?, ?, ?, ?, ?)").join(", ");
-      const bindings = batch.flatMap((row) => [row.seq, row.piece, row.kind, row.body, row.ref ?? null]);
+      const values = batch.map(() => "(?1, ?2, ?, ?, ?, ?, ?, ?)").join(", ");
+      const bindings = batch.flatMap(({ seq, piece, kind, body, ref, version }) => {
+        return [seq, piece, kind, body, ref ?? null, version ?? null];
+      });
       this.#sql.exec(
-        `INSERT INTO journal (task, at, seq, piece, kind, body, ref) VALUES ${values}`,
+        `INSERT INTO journal (task, at, seq, piece, kind, body, ref, version) VALUES ${values}`,
         task,
         at,
         ...bindings,
@@ -49,7 +58,7 @@ export class Journal {
   /** Rows after `afterSeq` in order, until `maxUnits` of text have been read (the last row may exceed it). */
   read(task: string, afterSeq: number, maxUnits = Number.POSITIVE_INFINITY): Entry[] {
     const cursor = this.#sql.exec<Row>(
-      "SELECT seq, kind, body, ref FROM journal WHERE task = ? AND seq > ? ORDER BY seq, piece",
+      "SELECT seq, kind, body, ref, version FROM journal WHERE task = ? AND seq > ? ORDER BY seq, piece",
       task,
       afterSeq,
     );
@@ -120,7 +129,7 @@ export class Journal {
   /** The first message from the client after row `afterSeq`. */
   nextMessage(task: string, afterSeq: number): Entry | undefined {
     const cursor = this.#sql.exec<Row>(
-      "SELECT seq, kind, body FROM journal WHERE task = ? AND seq > ? AND kind = 'message' ORDER BY seq, piece",
+      "SELECT seq, kind, body, version FROM journal WHERE task = ? AND seq > ? AND kind = 'message' ORDER BY seq, piece",
       task,
       afterSeq,
     );
@@ -189,6 +198,7 @@ function collect(rows: Iterable<Row>, maxUnits: number): Entry[] {
         kind: row.kind,
         body: row.body,
         ...(row.ref != null && { ref: row.ref }),
+        ...(row.version != null && { version: row.version }),
       });
     }
     units += row.body.length;

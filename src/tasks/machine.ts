@@ -7,6 +7,7 @@ import { utf8Length } from "../lib/bytes.ts";
 import type { StreamResponse } from "../protocol/events.ts";
 import type { Message } from "../protocol/message.ts";
 import { canTransition, isTerminal, type TaskState } from "../protocol/state.ts";
+import type { Version } from "../protocol/version.ts";
 
 /** A task without its content: the row of the table `tasks`. */
 export type TaskRecord = {
@@ -35,6 +36,8 @@ export type Entry = {
   body: string;
   /** Of a follow-up: the id of the call that brought it. Of a status that takes a message: its row. */
   ref?: string;
+  /** Of a message from the client: the version of A2A that it came in; absent: 1.0. */
+  version?: Version;
 };
 
 /** The journal row of the message that makes a task. */
@@ -66,13 +69,17 @@ function withEntry(record: TaskRecord, kind: EntryKind, body: string): Step {
   return { record: { ...record, seq, bytes: record.bytes + utf8Length(body) }, entry: { seq, kind, body } };
 }
 
-/** A message from the client joins the task's history. */
-export function receive(record: TaskRecord, message: Message, command?: string): Step {
+/** A message from the client joins the task's history, with the version it came in, and the call unless the task's id says it. */
+export function receive(
+  record: TaskRecord,
+  message: Message,
+  { version, command }: { version?: Version | undefined; command?: string | undefined } = {},
+): Step {
   const full: Message = { ...message, taskId: record.id, contextId: record.contextId };
   const step = withEntry(record, "message", JSON.stringify(full));
   return {
     record: { ...step.record, inputs: step.entry.seq },
-    entry: { ...step.entry, ...(command !== undefined && { ref: command }) },
+    entry: { ...step.entry, ...(command !== undefined && { ref: command }), ...(version && { version }) },
   };
 }
 

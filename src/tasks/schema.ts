@@ -170,6 +170,10 @@ const migrations: readonly string[] = [
     shipped INTEGER NOT NULL     -- 1: D1 has it, and all before
   );
   `,
+  `
+  -- Of a message from the client: the version of A2A that it came in; NULL: 1.0.
+  ALTER TABLE journal ADD COLUMN version TEXT;
+  `,
 ];
 
 /** The schema's version in this database; 0 when there is none. Writes nothing. */

@@ -17,6 +17,7 @@ import { type Emission, InvalidEmission, toAgentMessage, toArtifactEmission } fr
 import { utf8Length } from "../lib/bytes.ts";
 import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts";
+import type { Version } from "../protocol/version.ts";
 import { log } from "../telemetry/log.ts";
 import { EarlierRun } from "./earlier-run.ts";
 import { apply, type Entry, restart, type Step, type TaskRecord, tooLarge } from "./machine.ts";
@@ -58,6 +59,8 @@ export type TurnStart = {
   agent: Agent;
   host: TurnHost;
   message: Message;
+  /** The version of A2A that the message came in; absent: 1.0. */
+  version?: Version | undefined;
   /** The task as the turn begins, and as it is stored (undefined: not yet). */
   record: TaskRecord;
   stored: TaskRecord | undefined;
@@ -76,6 +79,7 @@ export class Turn {
   readonly #agent: Agent;
   readonly #host: TurnHost;
   readonly #message: Message;
+  readonly #version: Version;
   readonly #notifications: Notifications;
   readonly #abort = new AbortController();
   readonly #outcome = Promise.withResolvers<Outcome>();
@@ -95,6 +99,7 @@ export class Turn {
     this.#agent = start.agent;
     this.#host = start.host;
     this.#message = start.message;
+    this.#version = start.version ?? "1.0";
     this.#notifications = start.notifications;
     this.#record = start.record;
     this.#stored = start.stored;
@@ -307,6 +312,7 @@ export class Turn {
       id: this.#record.id,
       contextId: this.#record.contextId,
       input: toInput(this.#message),
+      version: this.#version,
       get history() {
         return turn.#stored ? turn.#host.loadHistory(turn.#record) : [turn.#message];
       },

@@ -5,6 +5,7 @@ import type { Agent, QuickTask } from "../agents/agent.ts";
 import type { StoredConfig } from "../delivery/stored-config.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal } from "../protocol/state.ts";
+import type { Version } from "../protocol/version.ts";
 import { log } from "../telemetry/log.ts";
 import { toTask } from "./journal.ts";
 import type { Entry, TaskRecord } from "./machine.ts";
@@ -34,6 +35,7 @@ export type TurnsOptions = {
 export type Begin = {
   agent: Agent;
   message: Message;
+  version?: Version | undefined;
   record: TaskRecord;
   stored: TaskRecord | undefined;
   pending: Entry[];
@@ -129,7 +131,7 @@ export class Turns {
     const record = { ...stored, attempt: stored.attempt + 1 };
     store.save({ before: stored, after: record, entries: [] });
     const message = JSON.parse(input.body) as Message;
-    this.begin({ agent, message, record, stored: record, pending: [], journal });
+    this.begin({ agent, message, version: input.version, record, stored: record, pending: [], journal });
   }
 
   /** The watchdog: fails turns that have lasted too long. */

@@ -162,6 +162,33 @@ describe("the text", () => {
   });
 });
 
+describe("where neither the id nor the text says what to do, in 0.3", () => {
+  const asks = [working, { state: "input-required", text: "Input required" }];
+
+  test("the task works, then asks, and asks again when it is answered", async () => {
+    expect(await runTurn({ says: "hello", version: "0.3" })).toEqual(asks);
+    const earlier = [message("hello"), message("again")];
+    expect(await runTurn({ says: "and again", version: "0.3", earlier })).toEqual(asks);
+  });
+
+  test.each(["input", "auth"])("an answer to %s completes the task", async (text) => {
+    const said = await runTurn({ says: "Paris", version: "0.3", earlier: [message(text)] });
+    expect(said).toEqual([echoed("Paris"), completed]);
+  });
+
+  test("ids and texts mean the same as in 1.0", async () => {
+    const setup = { says: "message", version: "0.3" as const };
+    expect(await runTurn(setup)).toEqual([{ reply: "Direct message response" }]);
+    expect(await runTurn({ ...setup, messageId: "tck-reject-task-1" })).toEqual([
+      { state: "rejected", text: "Rejected" },
+    ]);
+  });
+
+  test("0.1 is answered with the echo, as 1.0 is", async () => {
+    expect(await runTurn({ says: "hello", version: "0.1" })).toEqual([echoed("hello"), completed]);
+  });
+});
+
 test("takes the media types that kits send, not any, and is for development only", () => {
   expect(conformance.inputModes).toContain("application/octet-stream");
   expect(conformance.inputModes).not.toContain("*/*");

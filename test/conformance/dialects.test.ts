@@ -112,10 +112,10 @@ const one = (id: string) => ({ tenant: "", id });
 const configOf = (taskId: string, id: string) => ({ tenant: "", taskId, id });
 
 /** Everything a client does with tasks in its life. */
-async function live(client: Client, name: string): Promise<string> {
-  const done = await task(client, saying(name));
+async function live(client: Client, text: string): Promise<string> {
+  const done = await task(client, saying(text));
   expect(done.status?.state).toBe(TaskState.TASK_STATE_COMPLETED);
-  expect(textOf(done)).toEqual([`echo: ${name}`]);
+  expect(textOf(done)).toEqual([`echo: ${text}`]);
 
   const direct = await client.sendMessage(saying("message"));
   expect(direct).toMatchObject({ messageId: expect.stringMatching(/./) });
@@ -162,10 +162,10 @@ describe("clients of both versions, over both bindings, at once", () => {
   it("do all they can, and see what the others have done", async () => {
     const owner = newOwner();
     const clients = await Promise.all(callers.map((caller) => connect({ ...caller, owner })));
-    const ids = await Promise.all(clients.map((client, index) => live(client, `caller ${index}`)));
+    const ids = await Promise.all(clients.map((client, index) => live(client, `slow:${index}`)));
     for (const client of clients) {
       for (const [index, id] of ids.entries()) {
-        expect(textOf(await client.getTask(one(id)))).toEqual([`echo: caller ${index}`]);
+        expect(textOf(await client.getTask(one(id)))).toEqual([`echo: slow:${index}`]);
       }
     }
   });
@@ -241,7 +241,7 @@ describe.each(callers)("the official client of $version over $binding", (caller)
 
     it("that a task has ended", async () => {
       const client = await connect(caller);
-      const { id } = await task(client, saying("hello"));
+      const { id } = await task(client, saying("slow:0"));
       await expect(client.cancelTask({ ...stranger, id })).rejects.toBeInstanceOf(TaskNotCancelableError);
       await expect(client.sendMessage(saying("x", { taskId: id }))).rejects.toBeInstanceOf(
         UnsupportedOperationError,

@@ -15,6 +15,7 @@ import type {
 import { toInput } from "../../src/agents/agent.ts";
 import type { Message } from "../../src/protocol/message.ts";
 import type { Part } from "../../src/protocol/part.ts";
+import type { Version } from "../../src/protocol/version.ts";
 
 /** In order: a status as [state, text], an artifact, a reply, or a sleep. */
 export type Said =
@@ -29,6 +30,7 @@ export type Setup = {
   id?: string;
   contextId?: string;
   messageId?: string;
+  version?: Version;
   /** Messages of the task before this one. */
   earlier?: readonly Message[];
   memory?: Map<string, unknown>;
@@ -79,6 +81,7 @@ export async function runTurn(agent: Agent, setup: Setup): Promise<Said[]> {
   const quick: QuickTask = {
     ...common,
     durable: false,
+    version: setup.version ?? "1.0",
     signal: setup.signal ?? new AbortController().signal,
     reply: (content) => end({ reply: toText(content) }),
   };

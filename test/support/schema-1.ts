@@ -1,6 +1,6 @@
 // Turns a home's database back into one of schema version 1, as homes had it before there were push notifications.
 
-/** What version 2 has added is gone; tasks and everything else of version 1 stays. */
+/** What later versions have added is gone; tasks and everything else of version 1 stays. */
 export function toSchema1({ sql }: DurableObjectStorage): void {
   sql.exec(`
     DROP TABLE configs;
@@ -11,6 +11,7 @@ export function toSchema1({ sql }: DurableObjectStorage): void {
     DROP TABLE dead;
     DROP TABLE audit;
     ALTER TABLE journal DROP COLUMN at;
+    ALTER TABLE journal DROP COLUMN version;
     UPDATE schema_version SET version = 1;
   `);
 }

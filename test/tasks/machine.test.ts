@@ -96,8 +96,13 @@ describe("receive", () => {
   });
 
   it("remembers the call that brought it, so that the call may be made twice", () => {
-    expect(receive(record(), message, "0-call").entry.ref).toBe("0-call");
+    expect(receive(record(), message, { command: "0-call" }).entry.ref).toBe("0-call");
     expect(receive(record(), message).entry).not.toHaveProperty("ref");
+  });
+
+  it("remembers the version that it came in, unless that is the one of the core", () => {
+    expect(receive(record(), message, { version: "0.3" }).entry.version).toBe("0.3");
+    expect(receive(record(), message).entry).not.toHaveProperty("version");
   });
 });
 

@@ -68,6 +68,42 @@ describe("a quick turn whose object died", () => {
     ]);
   });
 
+  it("knows in each run which version its message came in, whatever version began the task", async () => {
+    const says = act("tells its version", async (task, run) => {
+      await task.working(`${task.version}, run ${run}`);
+      if (run === 1) await forever;
+      await task.inputRequired("More?");
+    });
+    const client = createClient({ agent: "stage" });
+    const send = (taskId?: string) =>
+      client.result<{ id: string }>(
+        "message/send",
+        {
+          message: {
+            messageId: "m",
+            role: "user",
+            parts: [{ kind: "text", text: says }],
+            ...(taskId && { taskId }),
+          },
+          configuration: { blocking: false },
+        },
+        { "a2a-version": "0.3" },
+      );
+    const { id } = await send();
+    const said = async () => {
+      const { history = [] } = await client.get(id);
+      return history.flatMap((message) => textOf(message)?.match(/^\d\.\d, run \d$/) ?? []);
+    };
+    await crashAt(client, id, 2);
+    await ring(client.owner);
+    await eventually(async () => (await said()).includes("0.3, run 2"));
+    await eventually(async () => (await client.get(id)).status.state === "TASK_STATE_INPUT_REQUIRED");
+    await client.sendForTask({ says, taskId: id });
+    await send(id);
+    await eventually(async () => (await said()).at(-1) === "0.3, run 4");
+    expect(await said()).toContain("1.0, run 3");
+  });
+
   it("fails after three runs, and keeps what they emitted once", async () => {
     const says = act("dies in every run", async (task) => {
       await task.working("Here we go");

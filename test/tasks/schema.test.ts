@@ -97,7 +97,7 @@ describe("a home of schema version 1", () => {
     expect(await client.get(waiting.id)).toEqual(waiting);
     const names = (rows: typeof before) => rows.map(({ type, name }) => [type, name]);
     expect(names(await query(client.owner, SCHEMA))).toEqual(names(before));
-    expect(await query(client.owner, "SELECT version FROM schema_version")).toEqual([{ version: 3 }]);
+    expect(await query(client.owner, "SELECT version FROM schema_version")).toEqual([{ version: 4 }]);
     const { status } = await client.sendForTask({ says: "an answer", taskId: waiting.id });
     expect(status.state).toBe("TASK_STATE_COMPLETED");
     const stream = await client.subscribe(ended.id, "0");
@@ -120,7 +120,7 @@ describe("a home of schema version 1", () => {
     expect(await jobIdOf(client.owner, id).catch(() => job)).toBe(job);
     const texts = (task.history ?? []).map(({ parts }) => parts[0]?.text);
     expect(new Set(texts).size).toBe(texts.length);
-    expect(await query(client.owner, "SELECT version FROM schema_version")).toEqual([{ version: 3 }]);
+    expect(await query(client.owner, "SELECT version FROM schema_version")).toEqual([{ version: 4 }]);
   });
 
   it("is left as it is when migrating it fails half-way", async () => {
@@ -134,7 +134,7 @@ describe("a home of schema version 1", () => {
       expect(storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'lanes'").toArray()).toEqual([]);
       storage.sql.exec("DROP TABLE outbox");
       migrate(storage);
-      expect(schemaVersion(storage.sql)).toBe(3);
+      expect(schemaVersion(storage.sql)).toBe(4);
     });
   });
 });

@@ -18,7 +18,8 @@ const saying = (text: string, message: object = {}) => ({
 const MISSING = "0-018f0000-0000-7000-8000-000000000000";
 const hook = "https://hooks.example/a2a";
 
-async function newTask(client: Client, text = "hello"): Promise<string> {
+/** A task of that text; one that has ended, without. */
+async function newTask(client: Client, text = "slow:0"): Promise<string> {
   return (await client.result<{ id: string }>("message/send", saying(text))).id;
 }
 
@@ -35,7 +36,7 @@ async function framesOf(response: Response): Promise<{ id?: string; data: RpcAns
 
 describe("message/send", () => {
   it("is answered with a bare task of 0.3, in version 0.3", async () => {
-    const client = newClient();
+    const client = newClient({ agent: "echo" });
     const response = await client.rpc("message/send", saying("hello"));
     expect(response.headers.get("a2a-version")).toBe("0.3");
     expect(response.headers.get("content-type")).toBe("application/json");

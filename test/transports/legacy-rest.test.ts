@@ -33,7 +33,8 @@ async function ok<T = Json>(response: Promise<Response>): Promise<T> {
   return JSON.parse(text);
 }
 
-async function newTask(client: Client, text = "hello"): Promise<string> {
+/** A task of that text; one that has ended, without. */
+async function newTask(client: Client, text = "slow:0"): Promise<string> {
   const { task } = await ok<{ task: { id: string } }>(post(client, "/message:send", saying(text)));
   return task.id;
 }
@@ -46,7 +47,7 @@ async function eventsOf(response: Response): Promise<Json[]> {
 
 describe("POST /v1/message:send", () => {
   it("is answered with a task in the form of the proto", async () => {
-    const { task } = await ok(post(newClient(), "/message:send", saying("hello")));
+    const { task } = await ok(post(newClient({ agent: "echo" }), "/message:send", saying("hello")));
     expect(task).toEqual({
       id: expect.any(String),
       contextId: expect.any(String),
@@ -67,7 +68,9 @@ describe("POST /v1/message:send", () => {
     ["the names of JSON", "message", { messageId: "m", role: "ROLE_USER", content: [{ text: "hi" }] }],
     ["the names of the proto", "request", { message_id: "m", role: 1, content: [{ text: "hi" }] }],
   ])("takes %s", async (_, name, message) => {
-    const { task } = await ok<{ task: Json }>(post(newClient(), "/message:send", { [name]: message }));
+    const { task } = await ok<{ task: Json }>(
+      post(newClient({ agent: "echo" }), "/message:send", { [name]: message }),
+    );
     expect(task).toMatchObject({ history: [{ messageId: "m" }] });
   });
 
@@ -80,10 +83,12 @@ describe("POST /v1/message:send", () => {
       { data: { data: { x: [1, null] } } },
     ];
     const { task } = await ok<{ task: Json }>(post(client, "/message:send", saying("", { content })));
-    expect(task).toMatchObject({ history: [{ content }] });
+    expect(task).toMatchObject({ history: [{ content }, { role: "ROLE_AGENT" }] });
     const snake = [{ file: { file_with_uri: "https://a.example/", mime_type: "text/plain" } }];
     const answer = await ok<{ task: Json }>(post(client, "/message:send", saying("", { content: snake })));
-    expect(answer.task).toMatchObject({ history: [{ content: [{ file: { mimeType: "text/plain" } }] }] });
+    expect(answer.task).toMatchObject({
+      history: [{ content: [{ file: { mimeType: "text/plain" } }] }, { role: "ROLE_AGENT" }],
+    });
   });
 
   it.each([

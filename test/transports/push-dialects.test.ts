@@ -51,8 +51,8 @@ const ways: Record<string, (client: Client, config: Json) => Promise<unknown>> =
     }),
 };
 
-const clientOf = (version: string) =>
-  createClient({ agent: "conformance", headers: { "a2a-version": version === "1.0" ? version : "" } });
+const clientOf = (version: string, agent = "echo") =>
+  createClient({ agent, headers: { "a2a-version": version === "1.0" ? version : "" } });
 
 describe("a notification", () => {
   it("of 0.3 is the bare event, of 0.1 the task, each as plain JSON", async () => {
@@ -109,7 +109,7 @@ describe("a notification", () => {
 describe("three subscribers of one task", () => {
   it("hear of it each in their own dialect", async () => {
     const received = receive();
-    const oldest = clientOf("0.1");
+    const oldest = clientOf("0.1", "conformance");
     const { owner } = oldest;
     const named = (version: string) =>
       createClient({ owner, agent: "conformance", headers: { "a2a-version": version } });
