@@ -7,7 +7,7 @@ import { log } from "../telemetry/log.ts";
 import { ADMIN_CHAIN } from "./admin-chain.ts";
 import { AuditChain, type AuditTail } from "./chain.ts";
 import type { AuditEvent } from "./entry.ts";
-import { mergeCounts, type RefusalCount, toRefusalEvent } from "./refusals.ts";
+import { createSums, type RefusalCount, toRefusalEvent } from "./refusals.ts";
 import { AuditShipping } from "./shipping.ts";
 
 const MINUTE_MS = 60_000;
@@ -59,9 +59,10 @@ export class AuditObject extends DurableObject<Env> {
     const minute = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
     this.#write(() => {
       const [open] = this.#minutes("minute = ?", minute);
-      const merged = mergeCounts(open?.counts ?? [], counts);
+      const sums = createSums();
+      for (const count of [...(open?.counts ?? []), ...counts]) sums.add(count);
       const save = "INSERT OR REPLACE INTO minutes VALUES (?, ?)";
-      this.#storage.sql.exec(save, minute, JSON.stringify(merged));
+      this.#storage.sql.exec(save, minute, JSON.stringify(sums.list()));
     });
     this.#ring(minute + MINUTE_MS + LATE_MS);
   }

@@ -21,21 +21,21 @@ export type RefusalCount = {
   count: number;
 };
 
-/** `sums` with `more` added; those who are too many become one. */
-export function mergeCounts(
-  sums: readonly RefusalCount[],
-  more: readonly RefusalCount[],
-  maxWho = MAX_WHO,
-): RefusalCount[] {
-  const merged = new Map<string, RefusalCount>();
+export type RefusalSums = { add(more: RefusalCount): void; list(): RefusalCount[] };
+
+/** Sums by who and why; those who are too many become one. One more costs the same however many there are. */
+export function createSums(maxWho = MAX_WHO): RefusalSums {
+  const sums = new Map<string, RefusalCount>();
   const known = new Set<string>();
-  for (const { count, ...each } of [...sums, ...more]) {
-    if (known.size < maxWho || known.has(each.who)) known.add(each.who);
-    else each.who = OTHER;
-    const key = JSON.stringify([each.kind, each.who, each.reason]);
-    merged.set(key, { ...each, count: (merged.get(key)?.count ?? 0) + count });
-  }
-  return [...merged.values()];
+  return {
+    add({ count, ...each }) {
+      if (known.size < maxWho || known.has(each.who)) known.add(each.who);
+      else each.who = OTHER;
+      const key = JSON.stringify([each.kind, each.who, each.reason]);
+      sums.set(key, { ...each, count: (sums.get(key)?.count ?? 0) + count });
+    },
+    list: () => [...sums.values()],
+  };
 }
 
 /** The entry of one sum; `minute` is its first ms. */
@@ -69,10 +69,11 @@ export type Refusals = { add(refusal: Omit<RefusalCount, "count">): void };
 
 /** Gathers what one isolate sees. */
 export function createRefusals({ send, ...options }: RefusalsOptions): Refusals {
-  const gathering = createGathering<RefusalCount[]>({
+  const gathering = createGathering<RefusalSums>({
     ...options,
     everyMs: GATHER_MS,
-    async handOver(counts) {
+    async handOver(sums) {
+      const counts = sums.list();
       try {
         await send(counts);
       } catch (error) {
@@ -81,6 +82,10 @@ export function createRefusals({ send, ...options }: RefusalsOptions): Refusals 
     },
   });
   return {
-    add: (refusal) => gathering.add((counts = []) => mergeCounts(counts, [{ ...refusal, count: 1 }])),
+    add: (refusal) =>
+      gathering.add((sums = createSums()) => {
+        sums.add({ ...refusal, count: 1 });
+        return sums;
+      }),
   };
 }
