@@ -14,6 +14,7 @@ import { endpointRoutes } from "./endpoints.ts";
 import { readFields } from "./fields.ts";
 import { flagRoutes } from "./flags.ts";
 import { documentRoute } from "./openapi.ts";
+import { ownerErasureRoutes } from "./owner-erasure.ts";
 import { ownerExportRoutes } from "./owner-export.ts";
 import { ownerRoutes } from "./owners.ts";
 import { recordMade, recordRequest } from "./recording.ts";
@@ -36,6 +37,7 @@ const routes = [
   ...roleRoutes,
   ...ownerRoutes,
   ...ownerExportRoutes,
+  ...ownerErasureRoutes,
   ...sessionRoutes,
   ...flagRoutes,
 ];

@@ -12,7 +12,11 @@ import type { Result } from "../lib/result.ts";
 import { A2AError, type Failure } from "../protocol/errors.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
 import type { Session } from "../store/sessions.ts";
+import type { Erased, Erasure } from "../tasks/erase.ts";
 import type { ExportPage, ExportPlace } from "../tasks/export.ts";
+
+/** There never are more homes of an owner, whatever HOME_SHARDS says or has said. */
+export const MAX_SHARDS = 64;
 
 type ConfigOfTask = { task: string; config: string };
 
@@ -27,6 +31,8 @@ export type HomeOperator = {
   deadLetters(ids: string[]): Promise<DeadLetter[]>;
   /** What it holds of its owner, page by page. */
   exportPage(place: ExportPlace | undefined): Promise<ExportPage>;
+  /** Erases some of what it holds of its owner. */
+  erase(erasure: Erasure): Promise<Erased>;
   /** They are in D1 now. */
   deadFiled(ids: string[]): Promise<void>;
   /** Gives dead notifications another life; `gone` are those whose config or task exists no more. */
@@ -54,6 +60,8 @@ export type EndpointOperator = {
   pause(): Promise<void>;
   resume(): Promise<void>;
   challengeNow(url: string, fresh: boolean): Promise<ChallengeResult>;
+  /** Forgets tokens and the state of all URLs; a pause stays. */
+  erase(): Promise<void>;
 };
 
 /** A message in the queue of deliveries: the next chunk of this job may be retried. It is never the only copy. */

@@ -55,6 +55,16 @@ export type OwnerAnswer = TypeOf<typeof OwnerAnswer>;
 
 export const OwnerList = named("OwnerList", object({ owners: list(OwnerAnswer), nextPageToken }));
 
+/** What one call has erased. */
+export const ErasedOwner = named(
+  "ErasedOwner",
+  object({
+    ...{ apiKeys: count, sessions: count, tasks: count, pushConfigs: count, memories: count },
+    ...{ deliveries: count, deadLetters: count, more: flag, retryAfterSeconds: count },
+  }),
+);
+export type ErasedOwner = TypeOf<typeof ErasedOwner>;
+
 export const SessionAnswer = named(
   "Session",
   object({

@@ -11,15 +11,12 @@ import type { ExportPlace } from "../tasks/export.ts";
 import { log } from "../telemetry/log.ts";
 import { toDeadLetter } from "./dead-letters.ts";
 import { toDelivery } from "./deliveries.ts";
-import { type AdminDeps, notFound } from "./deps.ts";
+import { type AdminDeps, MAX_SHARDS, notFound } from "./deps.ts";
 import { type AnyRoute, route } from "./routes.ts";
 import { text, toTime, toTimeOrNull } from "./schemas.ts";
 import { toAnswer as toSession } from "./sessions.ts";
 
 const ROWS = 100;
-
-/** There never are more homes of an owner, whatever HOME_SHARDS says or has said. */
-const MAX_SHARDS = 64;
 
 export const ownerExportRoutes: readonly AnyRoute[] = [
   route({

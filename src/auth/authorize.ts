@@ -13,7 +13,7 @@ export function requireScope({ scopes }: Caller, scope: Scope): void {
 }
 
 /** PERMISSION_DENIED, naming the scope, for a caller who is no operator with it. */
-export function requireAdminScope({ adminScopes }: Caller, scope: AdminScope): void {
+export function requireAdminScope({ adminScopes }: Pick<Caller, "adminScopes">, scope: AdminScope): void {
   if (!adminScopes.has(scope)) throw denied(scope);
 }
 

@@ -55,6 +55,7 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
   readonly #store: EndpointState;
   readonly #targets: Targets;
   readonly #pump: Pump;
+  readonly #tokens: TokenCache;
   readonly #challenge: Challenge;
   #state: OriginState;
   #lastError: EndpointHealth["lastError"] = null;
@@ -114,9 +115,9 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
       refused: () => count(metricKey("a2a_webhook_rate_limited_total", { by: "deployment" })),
       failed: (error) => log("error", "the deployment's limit cannot be reached", { error }),
     });
-    const tokens = new TokenCache({ fetchToken: counted(createFetchToken(tokenOutbound), count), now });
+    this.#tokens = new TokenCache({ fetchToken: counted(createFetchToken(tokenOutbound), count), now });
     const issuer = config.publicUrl || "a2a-edge";
-    const send = createSend({ outbound, tokens, ring, signingKeys, issuer, timeoutMs, now });
+    const send = createSend({ outbound, tokens: this.#tokens, ring, signingKeys, issuer, timeoutMs, now });
     this.#pump = new Pump({
       endpoint: this.#endpoint,
       homeOf: (id) => {
@@ -145,6 +146,14 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
 
   async forget(home: string, lane: string): Promise<void> {
     await this.#pump.forget(home, lane);
+  }
+
+  async erase(): Promise<void> {
+    this.#tokens.clear();
+    this.#targets.clear();
+    this.#lastError = null;
+    const { validatedUntil, challenge, ...operators } = this.#state;
+    if (validatedUntil !== undefined || challenge) this.#save(operators);
   }
 
   // Calls of operators, and of the operation that takes a config.

@@ -152,6 +152,11 @@ export type Endpoint = {
    * will start from a claim made before.
    */
   forget(home: string, lane: string): Promise<void>;
+  /**
+   * Forgets tokens, the state of every URL, and whether the origin was validated. A pause by an operator stays: it is
+   * lifted by one.
+   */
+  erase(): Promise<void>;
 };
 
 /** How deliveries of one config fare. Times in ms; null: there is none. */

@@ -184,6 +184,14 @@ export class Targets {
     });
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    for (const [name, { isStored }] of this.#targets) if (isStored) this.#options.save(name, {});
+    this.#targets.clear();
+    this.#constrained.clear();
+    this.#options.changed();
+  }
+
   /** Forgets what is as it would be anyway; once a minute at most. */
   tidy(now: number): void {
     if (Math.abs(now - this.#tidiedAt) < 60_000) return;

@@ -59,6 +59,11 @@ export class TokenCache {
     return true;
   }
 
+  /** Forgets all tokens; one that is being fetched is not kept. */
+  clear(): void {
+    this.#held.clear();
+  }
+
   #fetchOnce(held: Held, client: OAuth2Client): Promise<Result<string, OAuth2Failure>> {
     held.fetching ??= this.#fetch(held, client).finally(() => {
       delete held.fetching;

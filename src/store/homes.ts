@@ -19,9 +19,21 @@ export async function reportHome(db: D1Database, home: HomeReport, now = Date.no
     .run();
 }
 
-/** Whether there is a home of this Durable Object id. */
+/** Whether there is a home of this Durable Object id, or was one that was erased and has left its audit. */
 export async function isHome(db: D1Database, id: string): Promise<boolean> {
-  return (await db.prepare("SELECT 1 FROM homes WHERE id = ?").bind(id).first()) !== null;
+  const found = await db
+    .prepare(
+      `SELECT 1 WHERE EXISTS (SELECT 1 FROM homes WHERE id = ?1) OR EXISTS (SELECT 1 FROM audit WHERE chain = ?1)
+         OR EXISTS (SELECT 1 FROM audit_anchors WHERE chain = ?1)`,
+    )
+    .bind(id)
+    .first();
+  return found !== null;
+}
+
+/** Forgets a home that holds nothing of its owner any more. */
+export async function forgetHome(db: D1Database, id: string): Promise<void> {
+  await db.prepare("DELETE FROM homes WHERE id = ?").bind(id).run();
 }
 
 /** Reads the table, to see whether the database answers. */

@@ -32,12 +32,15 @@ export type ClockOptions = {
    * the first time.
    */
   report(dueAt: number | undefined, name?: string): Promise<void>;
+  /** Has D1 forget this home. */
+  forget(): Promise<void>;
 };
 
 export class Clock {
   readonly #options: ClockOptions;
   /** What D1 was told last; unknown to a new object, which therefore tells it again. */
   #reportedDueAt = 0;
+  #reporting: Promise<void> | undefined;
 
   constructor(options: ClockOptions) {
     this.#options = options;
@@ -76,7 +79,18 @@ export class Clock {
     await shipping.run(now);
     await auditing.run(now);
     // A time that D1 knows and that has passed is corrected, or the cron would wake this home for nothing.
-    if (name !== undefined || this.#reportedDueAt < now) await this.#report(now, name);
+    if (!store.isInUse || (name === undefined && this.#reportedDueAt >= now)) return;
+    await this.#reporting;
+    this.#reporting = this.#report(now, name);
+    await this.#reporting;
+  }
+
+  /** Has D1 forget a home that was left empty; one that is used again meanwhile is registered again. */
+  async unregister(name: string): Promise<void> {
+    await this.#reporting;
+    await this.#options.forget();
+    this.#reportedDueAt = 0;
+    this.#options.store.registerAgain(name);
   }
 
   async #report(now: number, name: string | undefined): Promise<void> {
@@ -90,7 +104,9 @@ export class Clock {
       if (name !== undefined) store.write(() => store.due.clear("register", name));
     } catch (error) {
       log("warn", "the home could not be registered", { error });
-      if (name !== undefined) store.write(() => store.due.set("register", name, now + REPORT_RETRY_MS));
+      if (name !== undefined && store.isInUse) {
+        store.write(() => store.due.set("register", name, now + REPORT_RETRY_MS));
+      }
     }
   }
 

@@ -52,6 +52,10 @@ export class DeadLetters {
       });
   }
 
+  deleteTask(task: string): void {
+    this.#sql.exec("DELETE FROM dead WHERE task = ?", task);
+  }
+
   filed(ids: readonly string[]): void {
     this.#sql.exec("DELETE FROM dead WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
   }

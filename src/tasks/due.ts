@@ -3,7 +3,13 @@
 // The rows are the truth and the alarm only a clock: it is set again after every run, and whatever is
 // overdue is found by its row, however the object was woken.
 
-export type DueKind = "job" | "trim" | "register";
+export type DueKind =
+  | "job"
+  | "trim"
+  /** The key is the home's name. */
+  | "register"
+  /** Of a home that was left empty by an erasure: its name, and a time that never comes. */
+  | "erased";
 export type DueItem = { kind: DueKind; key: string; at: number };
 
 export class Due {
@@ -32,6 +38,24 @@ export class Due {
 
   clear(kind: DueKind, key: string): void {
     this.#storage.sql.exec("DELETE FROM due WHERE kind = ? AND key = ?", kind, key);
+  }
+
+  has(kind: DueKind, key: string): boolean {
+    return (
+      this.#storage.sql.exec("SELECT 1 FROM due WHERE kind = ? AND key = ?", kind, key).toArray().length > 0
+    );
+  }
+
+  /** The name of a home that was left empty by an erasure; undefined: it is one like others. */
+  erased(): string | undefined {
+    return this.#storage.sql.exec<{ key: string }>("SELECT key FROM due WHERE kind = 'erased'").toArray()[0]
+      ?.key;
+  }
+
+  /** From now on nothing is due but what jobs have left. */
+  setErased(name: string): void {
+    this.#storage.sql.exec("DELETE FROM due WHERE kind <> 'job'");
+    this.#storage.sql.exec("INSERT INTO due VALUES ('erased', ?, ?)", name, Number.MAX_SAFE_INTEGER);
   }
 
   /** What is due at `now`, oldest first. */

@@ -26,7 +26,7 @@ import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
 import { saveAudit } from "../store/audit.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
-import { reportHome } from "../store/homes.ts";
+import { forgetHome, reportHome } from "../store/homes.ts";
 import { metricKey } from "../telemetry/metrics.ts";
 import { createTally } from "../telemetry/tally.ts";
 import { Clock } from "./clock.ts";
@@ -46,6 +46,7 @@ import type {
   TaskQuery,
 } from "./commands.ts";
 import { createDelivery, type Delivery } from "./delivery.ts";
+import { type Erased, type Erasure, eraseSome, NOTHING_ERASED } from "./erase.ts";
 import { type ExportPage, type ExportPlace, exportPage } from "./export.ts";
 import { Followers } from "./followers.ts";
 import { type Begun, Inbox } from "./inbox.ts";
@@ -160,6 +161,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
       jobs: this.#jobs,
       retentionMs,
       report: (dueAt, name) => reportHome(env.DB, { id: home, name, dueAt }),
+      forget: () => forgetHome(env.DB, home),
     });
     if (store.exists) void ctx.blockConcurrencyWhile(() => store.due.load());
   }
@@ -250,16 +252,19 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     if (!record) return err(notFound(query.id));
     if (query.repeated && record.state === "TASK_STATE_CANCELED") return ok(toJsonBytes(this.#view(record)));
     if (isTerminal(record.state)) return err(ended("TASK_NOT_CANCELABLE", record));
-    const recordIt = () =>
-      this.#store.record({ kind: "task.canceled", ...query.by, agent: record.agent, task: record.id });
-    const turn = this.#turns.get(record.id);
-    if (turn) {
-      turn.stop("TASK_STATE_CANCELED", undefined, recordIt);
-    } else {
-      this.#store.put(record, { kind: "status", state: "TASK_STATE_CANCELED" }, Date.now(), recordIt);
-      if (record.job) this.#jobs.notify(record.id);
-    }
+    this.#cancel(record, query.by);
+    if (record.job) this.#jobs.notify(record.id);
     return ok(toJsonBytes(this.#view(this.#store.get(record.id) ?? record)));
+  }
+
+  #cancel({ id }: Pick<TaskRecord, "id">, by: By): void {
+    const turn = this.#turns.get(id);
+    const record = turn?.record ?? this.#store.get(id);
+    if (!record) return;
+    const recordIt = () =>
+      this.#store.record({ kind: "task.canceled", ...by, agent: record.agent, task: record.id });
+    if (turn) turn.stop("TASK_STATE_CANCELED", undefined, recordIt);
+    else this.#store.put(record, { kind: "status", state: "TASK_STATE_CANCELED" }, Date.now(), recordIt);
   }
 
   async subscribe(query: SubscribeQuery): Promise<Result<Subscription, Failure>> {
@@ -373,6 +378,23 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   async exportPage(place: ExportPlace | undefined): Promise<ExportPage> {
     this.#enter();
     return exportPage(this.#store, this.#delivery.commands, place);
+  }
+
+  /** Erases some of what this home holds of its owner; to be called until there is no more. */
+  async erase(erasure: Erasure): Promise<Erased> {
+    if (!this.#store.exists) return NOTHING_ERASED;
+    await this.#store.commits.turn();
+    this.#enter();
+    const { ENDPOINTS } = this.env;
+    return eraseSome(
+      {
+        ...{ store: this.#store, turns: this.#turns, jobs: this.#jobs, clock: this.#clock },
+        ...this.#delivery,
+        cancel: (task) => this.#cancel(task, erasure.by),
+        eraseEndpoint: (name) => ENDPOINTS.get(ENDPOINTS.idFromName(name)).erase(),
+      },
+      erasure,
+    );
   }
 
   async deadLetters(ids: string[]): Promise<DeadLetter[]> {

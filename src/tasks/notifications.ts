@@ -137,7 +137,8 @@ export class Notifications {
       store.write(() => {
         for (const settlement of settled) this.settling.settle(settlement, at);
         if (Object.keys(counters).length > 0) store.outbox.add([{ kind: "counters", counters }]);
-        if (validatedUntil !== undefined) store.configs.saveValidated(endpoint, validatedUntil);
+        if (validatedUntil !== undefined && store.isInUse)
+          store.configs.saveValidated(endpoint, validatedUntil);
       });
       this.#options.settled();
     }

@@ -113,6 +113,23 @@ export class PushConfigs {
     this.#sql.exec("INSERT OR REPLACE INTO validated VALUES (?, ?)", endpoint, until);
   }
 
+  /** Remembers an endpoint that was sent to, until `forgetEndpoint`, if it is not remembered as validated. */
+  noteEndpoint(endpoint: string): void {
+    this.#sql.exec("INSERT OR IGNORE INTO validated VALUES (?, 0)", endpoint);
+  }
+
+  /** Some of the endpoints that are remembered. */
+  endpoints(limit: number): string[] {
+    return this.#sql
+      .exec<{ endpoint: string }>("SELECT endpoint FROM validated LIMIT ?", limit)
+      .toArray()
+      .map((row) => row.endpoint);
+  }
+
+  forgetEndpoint(endpoint: string): void {
+    this.#sql.exec("DELETE FROM validated WHERE endpoint = ?", endpoint);
+  }
+
   isValidated(endpoint: string, now: number): boolean {
     const query = "SELECT 1 FROM validated WHERE endpoint = ? AND until > ?";
     return this.#sql.exec(query, endpoint, now).toArray().length > 0;

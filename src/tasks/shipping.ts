@@ -42,6 +42,7 @@ export class Shipping {
   #reportedAt = 0;
   /** Whether a gauge has changed that nothing else will report. */
   #isStale = false;
+  #shipping: Promise<boolean> | undefined;
 
   constructor(options: ShippingOptions) {
     this.#options = options;
@@ -74,10 +75,27 @@ export class Shipping {
     if (now >= this.#shipAt) await this.#ship(now);
   }
 
-  async #ship(now: number): Promise<void> {
+  /** Ships all that waits; false: it could not be. Afterwards no shipment is under way that could arrive later. */
+  async drain(): Promise<boolean> {
+    const { store, now } = this.#options;
+    await this.#shipping;
+    while (!store.outbox.isEmpty()) if (!(await this.#ship(now()))) return false;
+    return true;
+  }
+
+  /** One at a time: an older word on a config must not come after a newer one. */
+  #ship(now: number): Promise<boolean> {
+    this.#shipping ??= this.#shipNext(now).finally(() => {
+      this.#shipping = undefined;
+    });
+    return this.#shipping;
+  }
+
+  /** Whether what waits could be shipped. */
+  async #shipNext(now: number): Promise<boolean> {
     const { store, archive } = this.#options;
     const shipment = store.outbox.next();
-    if (!shipment) return;
+    if (!shipment) return true;
     try {
       await archive(shipment);
       await this.#count(shipment, now);
@@ -85,10 +103,12 @@ export class Shipping {
       this.#failures = 0;
       this.#shipAt = now;
       this.#reportedAt = now;
+      return true;
     } catch (error) {
       this.#failures += 1;
       this.#shipAt = now + Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** (this.#failures - 1));
       log("warn", "the history of notifications could not be shipped; it is kept", { error });
+      return false;
     }
   }
 

@@ -67,6 +67,8 @@ export class Store {
   readonly #storage: DurableObjectStorage;
   readonly #name: string;
   #exists: boolean;
+  /** Whether an erasure has left the home empty; undefined: to be read. */
+  #isErased: boolean | undefined;
 
   /**
    * `home` is the object's id. `name` is the home's own, known while it is called by it: when an alarm wakes the object
@@ -93,6 +95,12 @@ export class Store {
     return this.#exists;
   }
 
+  /** Whether D1 is to know of it: not when an erasure has left it empty and nothing has come since. */
+  get isInUse(): boolean {
+    if (this.#exists) this.#isErased ??= this.due.erased() !== undefined;
+    return this.#exists && this.#isErased === false;
+  }
+
   /** Whether there is room for no new task. */
   get isFull(): boolean {
     return this.#storage.sql.databaseSize > FULL_BYTES;
@@ -103,9 +111,8 @@ export class Store {
     if (!this.#exists) {
       migrate(this.#storage);
       this.#exists = true;
-      const now = Date.now();
-      this.due.set("register", this.#name, now);
-      this.due.set("trim", "", now + DAY_MS);
+      this.#isErased = false;
+      this.#begin(this.#name);
     }
     try {
       return this.commits.write(write);
@@ -113,14 +120,31 @@ export class Store {
       this.records.forgetCounts();
       this.configs.forget();
       this.audit.forget();
+      this.#isErased = undefined;
       throw error;
     }
+  }
+
+  #begin(name: string): void {
+    const now = Date.now();
+    this.due.set("register", name, now);
+    this.due.set("trim", "", now + DAY_MS);
+  }
+
+  /** What is written next is an owner's: a home that was left empty is one like others again. */
+  #use(): void {
+    if (this.isInUse) return;
+    const name = this.due.erased() ?? this.#name;
+    this.due.clear("erased", name);
+    this.#isErased = false;
+    this.#begin(name);
   }
 
   save(change: Change): void {
     const { before, after, entries, memory, companion } = change;
     this.write(() => {
       const now = Date.now();
+      if (!before) this.#use();
       this.records.save(before, after);
       if (entries.length > 0) this.journal.append(after.id, entries, now);
       if (memory) this.saveMemory(after.agent, after.contextId, memory, after.statusAt);
@@ -180,6 +204,7 @@ export class Store {
   }
 
   saveReplay(idempotency: IdempotencyKey, replay: Replay, now: number): void {
+    this.#use();
     this.#storage.sql.exec(
       "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?, ?)",
       idempotency.key,
@@ -226,6 +251,7 @@ export class Store {
   }
 
   saveMemory(agent: string, contextId: string, changes: MemoryChanges, now: number): void {
+    this.#use();
     const body = this.#changedMemory(agent, contextId, changes);
     this.#storage.sql.exec("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", agent, contextId, body, now);
   }
@@ -239,18 +265,7 @@ export class Store {
   trim(before: number, now: number, limit: number): number {
     return this.write(() => {
       const expired = this.records.expired(before, limit, now);
-      for (const record of expired) {
-        this.journal.delete(record.id);
-        const pending = this.lanes.forTask(record.id).filter((lane) => lane.pending).length;
-        this.outbox.add(droppedItems(pending));
-        for (const { id } of this.configs.list(record.id)) {
-          this.outbox.add([{ kind: "unconfig", task: record.id, config: id }]);
-        }
-        this.configs.deleteTask(record.id);
-        this.lanes.deleteTask(record.id);
-        this.#storage.sql.exec("DELETE FROM reports WHERE task = ?", record.id);
-        this.records.delete(record);
-      }
+      for (const record of expired) this.delete(record);
       this.lanes.trimBatches();
       this.#storage.sql.exec("DELETE FROM idempotency WHERE expires_at <= ?", now);
       this.#storage.sql.exec(
@@ -260,6 +275,62 @@ export class Store {
       );
       return expired.length;
     });
+  }
+
+  /** Deletes a task with all that belongs to it, but its dead letters; inside a transaction. */
+  delete(record: TaskRecord): void {
+    this.journal.delete(record.id);
+    const pending = this.lanes.forTask(record.id).filter((lane) => lane.pending).length;
+    this.outbox.add(droppedItems(pending));
+    for (const { id } of this.configs.list(record.id)) {
+      this.outbox.add([{ kind: "unconfig", task: record.id, config: id }]);
+    }
+    this.configs.deleteTask(record.id);
+    this.lanes.deleteTask(record.id);
+    this.#storage.sql.exec("DELETE FROM reports WHERE task = ?", record.id);
+    this.records.delete(record);
+  }
+
+  /**
+   * Deletes at most `limit` memories, answers to Idempotency-Keys and dead letters whose task is gone already; how many
+   * memories there were, and whether there is more.
+   */
+  deleteMemories(limit: number): { memories: number; more: boolean } {
+    return this.write(() => {
+      const { sql } = this.#storage;
+      const deleted = (table: string, key: string) => {
+        const some = `(${key}) IN (SELECT ${key} FROM ${table} LIMIT ?)`;
+        return sql.exec(`DELETE FROM ${table} WHERE ${some} RETURNING 1`, limit).toArray().length;
+      };
+      const memories = deleted("memory", "agent, context_id");
+      const others = [deleted("idempotency", "key"), deleted("dead", "id")];
+      return { memories, more: Math.max(memories, ...others) === limit };
+    });
+  }
+
+  /**
+   * Marks a home that holds nothing of its owner any more as left empty, so that nothing is due here and D1 need not
+   * know of it. Its audit and the numbers of its shipments stay, and go on should the owner return. False: something
+   * has come meanwhile.
+   */
+  leaveEmpty(name: string): boolean {
+    if (!this.isInUse) return true;
+    return this.write(() => {
+      const { sql } = this.#storage;
+      const isLeft = (table: string) => sql.exec(`SELECT 1 FROM ${table} LIMIT 1`).toArray().length > 0;
+      if (["tasks", "idempotency", "memory", "outbox", "dead", "validated"].some(isLeft)) return false;
+      // What belongs to tasks went with them; batches of several did not.
+      for (const table of ["journal", "reports", "configs", "lanes", "batches"])
+        sql.exec(`DELETE FROM ${table}`);
+      this.due.setErased(name);
+      this.#isErased = true;
+      return true;
+    });
+  }
+
+  /** D1 may have forgotten the home while the owner returned. */
+  registerAgain(name: string): void {
+    if (this.isInUse) this.write(() => this.#begin(name));
   }
 }
 

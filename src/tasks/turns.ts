@@ -81,6 +81,11 @@ export class Turns {
     return this.#live.size;
   }
 
+  /** Those that run. */
+  all(): Turn[] {
+    return [...this.#live.values()];
+  }
+
   /** Starts a turn. The agent has run to its first real wait when this returns. */
   begin(begin: Begin): Turn {
     const { materialise = false, push, ...start } = begin;

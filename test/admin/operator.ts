@@ -14,6 +14,7 @@ import type { EndpointHealth } from "../../src/delivery/endpoint.ts";
 import type { DeliveryHealth } from "../../src/delivery/exchange.ts";
 import { parseKeyRing } from "../../src/keys/ring.ts";
 import { ok } from "../../src/lib/result.ts";
+import { NOTHING_ERASED } from "../../src/tasks/erase.ts";
 import { toFailure } from "../../src/transports/failure.ts";
 import type { toErrorBody } from "../../src/transports/rest/errors.ts";
 import { failed } from "../../src/transports/rest/handler.ts";
@@ -27,7 +28,7 @@ export const BY = { owner: "open::owner", actor: "operator::admin-key" };
 const TABLES = [
   ...["attempts", "ships", "attempt_hours", "endpoint_hours"],
   ...["push_configs", "endpoints", "dead_letters", "retry_jobs"],
-  ...["api_keys", "roles", "sessions", "owners", "homes", "flags"],
+  ...["api_keys", "roles", "sessions", "owners", "homes", "flags", "erasures"],
 ];
 
 /** Empties the tables, and keeps out of the output of tests what is logged of each request. */
@@ -88,6 +89,7 @@ function recorded<T extends object>(methods: T, asked: Asked[]): T {
 
 const quietHome: HomeOperator = {
   exportPage: async () => ({ items: [], next: undefined }),
+  erase: async () => NOTHING_ERASED,
   deadLetters: async () => [],
   deadFiled: async () => {},
   retryDead: async (letters) => ok({ accepted: letters.length, gone: [] }),
@@ -103,6 +105,7 @@ const quietEndpoint: EndpointOperator = {
   health: async () => endpointHealth,
   pause: async () => {},
   resume: async () => {},
+  erase: async () => {},
   challengeNow: async () => ok({ validatedUntil: 8_000 }),
 };
 

@@ -198,6 +198,36 @@ describe("forget", () => {
     }));
 });
 
+describe("an erasure", () => {
+  it("leaves of an endpoint nothing but an operator's pause", () =>
+    onStage(async ({ start, home: of, storage, gauges }) => {
+      receive((request) => {
+        const text = new URL(request.url).searchParams.get("challenge");
+        return new Response(text, { status: text === null ? 500 : 200 });
+      });
+      of.retryMs = 1;
+      const endpoint = start();
+      await endpoint.challengeNow(hook);
+      for (let lane = 0; lane < 6; lane++) of.add(`lane-${lane}`, hook, "body");
+      await endpoint.ring(home);
+      await soon(async () => expect((await endpoint.health()).targets[0]?.breaker).toBe("open"));
+      await endpoint.pause();
+      await soon(() => expect(gauges.at(-1)).toMatchObject({ 'a2a_webhook_breakers{state="open"}': 1 }));
+      await endpoint.erase();
+      const erased = { validatedUntil: null, lastError: null, targets: [], pausedAt: expect.any(Number) };
+      expect(await endpoint.health()).toMatchObject(erased);
+      expect(await start().health()).toMatchObject(erased);
+      expect(storage.sql.exec("SELECT key FROM state").toArray()).toEqual([{ key: "origin" }]);
+      await soon(() => expect(gauges.at(-1)).toMatchObject({ 'a2a_webhook_breakers{state="open"}': 0 }));
+    }));
+
+  it("of one that remembers nothing writes nothing", () =>
+    onStage(async ({ start, storage }) => {
+      await start().erase();
+      expect(storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'state'").toArray()).toEqual([]);
+    }));
+});
+
 describe("a breaker that has opened", () => {
   it("is open in a new object too, and reported to the metrics once", () =>
     onStage(async ({ start, home: of, gauges }) => {

@@ -1,7 +1,7 @@
 // OAuth2 client credentials: what a token server is asked, what is made of its answers, and for how long a token is
 // kept. The token server is a fake; time is ours.
 
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
   createFetchToken,
   type FetchToken,
@@ -160,6 +160,20 @@ describe("TokenCache", () => {
     const got = await tokens.token(wanted);
     return got.ok ? got.value : got.error.detail;
   };
+
+  it("fetches anew what it was told to forget, and what it was fetching then", async () => {
+    expect(await token()).toBe("t1");
+    tokens.clear();
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    const quick = server;
+    server = (wanted) => answered.then(() => quick(wanted));
+    const fetching = token();
+    await vi.waitFor(() => expect(asked).toHaveLength(2));
+    tokens.clear();
+    answer();
+    expect(await fetching).toBe("t2");
+    expect(await token()).toBe("t3");
+  });
 
   it("fetches a token once and keeps it until a minute before its end", async () => {
     expect(await token()).toBe("t1");

@@ -119,7 +119,8 @@ describe("saveAttempts", () => {
       counting,
       attemptRows(100, (i) => ({ n: 3 + i })),
     );
-    expect(written).toEqual([6 + 3, 10 + 3, 600 + 3]);
+    // The first one of an endpoint in an hour has a row of the index by which its sums are erased.
+    expect(written).toEqual([6 + 4, 10 + 3, 600 + 3]);
   });
 });
 

@@ -196,6 +196,7 @@ export class Stage {
       auditing: { wakesAt: undefined, async run() {} } as unknown as ClockOptions["auditing"],
       retentionMs: 7 * DAY,
       report: async () => {},
+      forget: async () => {},
     });
     if (store.exists) await store.due.load();
   }

@@ -1,0 +1,95 @@
+// The erasure of an owner's rows in every table but the audit, and the table `erasures`: whose credentials it has revoked,
+// and when.
+
+/** Revoked credentials may work for so long yet where they have been used: half of it, with room. */
+export const REVOKED_MS = 60_000;
+
+/** `subject`: the name of the owner's keys, if it is of that kind. */
+export type OwnerNames = { owner: string; subject: string | undefined };
+
+/**
+ * Revokes all keys and sessions of an owner. When (ms) those were revoked that may work yet; undefined: there are none.
+ * The first time counts: whoever can get new ones, by tokens of an issuer, can do so for ever.
+ */
+export async function revokeCredentials(
+  db: D1Database,
+  { owner, subject = "" }: OwnerNames,
+  now: number,
+): Promise<number | undefined> {
+  const results = await db.batch<{ revokedAt: number }>([
+    db
+      .prepare("UPDATE api_keys SET revoked_at = ?2 WHERE owner = ?1 AND revoked_at IS NULL")
+      .bind(subject, now),
+    db.prepare("UPDATE sessions SET expires_at = 0 WHERE owner = ?1 AND expires_at > 0").bind(owner),
+    db
+      .prepare(
+        `INSERT INTO erasures (owner, revoked_at) SELECT ?1, ?3
+         WHERE EXISTS (SELECT 1 FROM api_keys WHERE owner = ?2 AND revoked_at > ?4)
+           OR EXISTS (SELECT 1 FROM sessions WHERE owner = ?1)
+         ON CONFLICT (owner) DO NOTHING`,
+      )
+      .bind(owner, subject, now, now - REVOKED_MS),
+    db.prepare("SELECT revoked_at AS revokedAt FROM erasures WHERE owner = ?").bind(owner),
+  ]);
+  return results.at(-1)?.results[0]?.revokedAt;
+}
+
+export type ErasedRows = { attempts: number; deadLetters: number; more: boolean };
+
+/** Deletes at most `limit` rows of each table of the history. */
+export async function eraseHistory(db: D1Database, owner: string, limit: number): Promise<ErasedRows> {
+  const some = (table: string, key: string) =>
+    db
+      .prepare(
+        `DELETE FROM ${table} WHERE (${key}) IN (
+           SELECT ${key} FROM ${table} INDEXED BY ${table}_by_owner WHERE owner = ?1 LIMIT ?2)`,
+      )
+      .bind(owner, limit);
+  const results = await db.batch([
+    some("attempts", "id"),
+    some("dead_letters", "id"),
+    some("push_configs", "home, task, config"),
+  ]);
+  const [attempts = 0, deadLetters = 0, configs = 0] = results.map(({ meta }) => meta.changes);
+  return { attempts, deadLetters, more: Math.max(attempts, deadLetters, configs) >= limit };
+}
+
+/** Some of the origins that an owner's notifications were sent to, as far as they are summed. */
+export async function originsOf(db: D1Database, owner: string, limit: number): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT DISTINCT origin FROM endpoint_hours INDEXED BY endpoint_hours_by_owner WHERE owner = ? LIMIT ?`,
+    )
+    .bind(owner, limit)
+    .all<{ origin: string }>();
+  return results.map(({ origin }) => origin);
+}
+
+/** Deletes the sums of these origins. Those of the whole deployment name nobody, and stay. */
+export async function eraseSums(db: D1Database, owner: string, origins: readonly string[]): Promise<void> {
+  await db
+    .prepare(
+      `DELETE FROM endpoint_hours INDEXED BY endpoint_hours_by_owner
+       WHERE owner = ?1 AND origin IN (SELECT value FROM json_each(?2))`,
+    )
+    .bind(owner, JSON.stringify(origins))
+    .run();
+}
+
+/** Deletes what is left when there is no history: keys, sessions, retries of this owner's letters, and its name. */
+export async function eraseIdentity(
+  db: D1Database,
+  { owner, subject = "" }: OwnerNames,
+): Promise<{ apiKeys: number; sessions: number }> {
+  const [keys, sessions] = await db.batch<{ id: string }>([
+    db.prepare("DELETE FROM api_keys WHERE owner = ? RETURNING id").bind(subject),
+    db.prepare("DELETE FROM sessions WHERE owner = ? RETURNING id").bind(owner),
+    db
+      .prepare("DELETE FROM retry_jobs INDEXED BY retry_jobs_by_owner WHERE filter ->> 'owner' = ?")
+      .bind(owner),
+    db.prepare("DELETE FROM erasures WHERE owner = ?").bind(owner),
+    // Of one who has returned there is a home already.
+    db.prepare("DELETE FROM owners WHERE owner = ? AND homes <= 0").bind(owner),
+  ]);
+  return { apiKeys: keys?.results.length ?? 0, sessions: sessions?.results.length ?? 0 };
+}
