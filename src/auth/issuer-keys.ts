@@ -75,9 +75,10 @@ export function createIssuerKeys({ fetchKeys, now, wait = pause }: IssuerKeysOpt
   async function fetchOnce(): Promise<void> {
     const seen = ended;
     const startedAt = now();
-    while (isFetching() && age(startedAt) < PATIENCE_MS) {
+    while (isFetching()) {
       await wait(LOOK_MS);
-      if (ended > seen) return;
+      // All give up at about the same time: if each fetched now, a slow issuer would have them all at once.
+      if (ended > seen || age(startedAt) >= PATIENCE_MS) return;
     }
     await fetchNow();
   }

@@ -75,6 +75,16 @@ describe("load", () => {
     expect(await Promise.race([dead, Promise.resolve("still waiting")])).toBe("still waiting");
   });
 
+  it("of an issuer that never answers is given up by those who wait, who do not all begin to fetch", async () => {
+    const { kids, fetches } = start(never);
+    const answered: unknown[] = [];
+    for (let i = 0; i < 100; i++) void kids().then((keys) => answered.push(keys));
+    for (let i = 0; i < 1_500; i++) await scheduler.wait(0);
+    expect(fetches()).toBeLessThan(10);
+    expect(answered.length + fetches()).toBe(100);
+    expect(new Set(answered)).toEqual(new Set(["the keys did not come in time"]));
+  });
+
   it("tells all who waited for a fetch that failed, and leaves the issuer alone for 5 s", async () => {
     const { kids, fetches, clock } = start(later(bad, 3), good("a"));
     expect(new Set(await Promise.all(Array.from({ length: 50 }, kids)))).toEqual(new Set(["network_error"]));
