@@ -1,13 +1,12 @@
-// The body of a notification in the dialect of its subscriber: of 1.0 the journal's row as it stands, of 0.3 the same
-// event by its `kind`, of 0.1 the task as it was then, which is what servers of that time sent.
+// The body of a notification in the dialect of its subscriber: of 1.0 the journal's row as it stands, of older versions
+// the task as it was then: so 0.3 §9.5 has it, and so servers of those times sent it.
 //
 // Made for each attempt, from what never changes: so an attempt has the same bytes as the one before it.
 
-import type { StreamResponse } from "../protocol/events.ts";
 import type { EventName } from "../protocol/push-options.ts";
 import type { Task } from "../protocol/task.ts";
 import { toOldestTask } from "../protocol/v0_1/task.ts";
-import { toLegacyEvent } from "../protocol/v0_3/events.ts";
+import { toLegacyTask } from "../protocol/v0_3/task.ts";
 import type { Version } from "../protocol/version.ts";
 
 /** A longer task, in UTF-16 units, comes without its artifacts, whose reader asks for them. */
@@ -19,17 +18,17 @@ export function toPayload(version: Version, event: string, taskThen: () => Task)
     case "1.0":
       return event;
     case "0.3":
-      return JSON.stringify(toLegacyEvent(JSON.parse(event) as StreamResponse));
+      return toTaskPayload(taskThen(), toLegacyTask);
     case "0.1":
-      return toTaskPayload(taskThen());
+      return toTaskPayload(taskThen(), toOldestTask);
   }
 }
 
-function toTaskPayload(task: Task): string {
-  const whole = JSON.stringify(toOldestTask(task));
+function toTaskPayload(task: Task, translate: (task: Task) => unknown): string {
+  const whole = JSON.stringify(translate(task));
   if (whole.length <= MAX_TASK_UNITS) return whole;
   const { artifacts: _, ...rest } = task;
-  return JSON.stringify(toOldestTask(rest));
+  return JSON.stringify(translate(rest));
 }
 
 /** The media type of one payload. */
@@ -37,7 +36,7 @@ export function contentTypeOf(version: Version): string {
   return version === "1.0" ? "application/a2a+json" : "application/json";
 }
 
-/** What a config hears of that does not say it: 0.1 told of a task when its status changed, and not of every chunk. */
+/** What a config hears of that does not say it. A whole task for every chunk of it would be too much. */
 export function defaultEvents(version: Version): EventName[] | null {
-  return version === "0.1" ? ["statusChanged"] : null;
+  return version === "1.0" ? null : ["statusChanged"];
 }

@@ -24,13 +24,13 @@ describe("a payload", () => {
     expect(contentTypeOf("1.0")).toBe("application/a2a+json");
   });
 
-  it("of 0.3 is the bare event by its kind", () => {
-    expect(JSON.parse(toPayload("0.3", event, never))).toEqual({
-      kind: "status-update",
-      taskId: "t",
+  it("of 0.3 is the task as it was", () => {
+    expect(JSON.parse(toPayload("0.3", event, () => task(3)))).toEqual({
+      kind: "task",
+      id: "t",
       contextId: "c",
       status: { state: "completed" },
-      final: true,
+      artifacts: [{ artifactId: "a", parts: [{ kind: "text", text: "xxx" }] }],
     });
     expect(contentTypeOf("0.3")).toBe("application/json");
   });
@@ -45,18 +45,21 @@ describe("a payload", () => {
     expect(contentTypeOf("0.1")).toBe("application/json");
   });
 
-  it("of 0.1 leaves the artifacts out of a task that is too large", () => {
-    const small = JSON.parse(toPayload("0.1", event, () => task(1_999_000)));
+  it.each([
+    ["0.3", { kind: "task", id: "t", contextId: "c" }],
+    ["0.1", { id: "t", sessionId: "c" }],
+  ] as const)("of %s leaves the artifacts out of a task that is too large", (version, ids) => {
+    const small = JSON.parse(toPayload(version, event, () => task(1_999_000)));
     expect(small).toHaveProperty("artifacts");
-    const large = JSON.parse(toPayload("0.1", event, () => task(2_000_000)));
-    expect(large).toEqual({ id: "t", sessionId: "c", status: { state: "completed" } });
+    const large = JSON.parse(toPayload(version, event, () => task(2_000_000)));
+    expect(large).toEqual({ ...ids, status: { state: "completed" } });
   });
 });
 
 describe("what a config hears of that does not say it", () => {
-  it("is everything, and in 0.1 every status", () => {
+  it("is everything, and in versions that tell of tasks every status", () => {
     expect(defaultEvents("1.0")).toBeNull();
-    expect(defaultEvents("0.3")).toBeNull();
+    expect(defaultEvents("0.3")).toEqual(["statusChanged"]);
     expect(defaultEvents("0.1")).toEqual(["statusChanged"]);
   });
 });

@@ -16,33 +16,31 @@ import {
   type Stage,
 } from "../support/notifications.ts";
 
-const old = { version: "0.3" as const };
+const old = { version: "0.3" as const, events: ["statusChanged" as const] };
 const oldest = { version: "0.1" as const, events: ["statusChanged" as const] };
 const parse = (body: string) => JSON.parse(body) as Record<string, never>;
 
 describe("a notification of a 0.3 config", () => {
-  it("is the event by its kind, as plain JSON", () =>
+  it("is the task as the event left it, as plain JSON", () =>
     onStage((stage) => {
-      const { task } = stage.taskWith(old);
+      const { task } = stage.taskWith({ ...old, events: ["artifactAdded", "statusChanged"] });
       stage.artifact(task, "é");
       const first = stage.claim();
       expect(first).toMatchObject({ version: "0.3", contentType: "application/json" });
-      expect(parse(first.body)).toEqual({
-        kind: "artifact-update",
-        taskId: task,
-        contextId: "0-context",
-        artifact: { artifactId: "a", parts: [{ kind: "text", text: "é" }] },
-        append: true,
-      });
+      const artifacts = [{ artifactId: "a", parts: [{ kind: "text", text: "é" }] }];
+      const ids = { kind: "task", id: task, contextId: "0-context" };
+      expect(parse(first.body)).toEqual({ ...ids, status: { state: "submitted" }, artifacts });
       stage.status(task, "TASK_STATE_COMPLETED");
       const second = stage.claim({ settled: [delivered(first)] });
-      expect(parse(second.body)).toMatchObject({ kind: "status-update", final: true });
+      const status = { state: "completed", timestamp: new Date(stage.now).toISOString() };
+      expect(parse(second.body)).toEqual({ ...ids, status, artifacts });
     }));
 
   it("has the same bytes on every attempt, whatever has happened since, also to the object", () =>
     onStage(async (stage) => {
       const { task } = stage.taskWith(old);
       stage.artifact(task, "first");
+      stage.status(task, "TASK_STATE_WORKING");
       let claim = stage.claim();
       const { body, id } = claim;
       stage.artifact(task, "second");
@@ -108,7 +106,7 @@ describe("a batch", () => {
   const batch = { key: "k", maxEvents: 50, maxWaitMs: 1 };
 
   it.each([
-    ["0.3", { ...old, batch }, "status-update"],
+    ["0.3", { ...old, batch }, "task"],
     ["0.1", { ...oldest, batch }, undefined],
   ])("of %s holds payloads of that dialect, the same on every attempt", (version, own, kind) =>
     onStage(async (stage) => {
@@ -194,6 +192,6 @@ describe("a config that is set again in another dialect", () => {
       await stage.pass(MINUTE);
       const after = stage.claim();
       expect(after).toMatchObject({ id: before.id, version: "0.3", contentType: "application/json" });
-      expect(parse(after.body)).toMatchObject({ kind: "status-update" });
+      expect(parse(after.body)).toMatchObject({ kind: "task", id: task });
     }));
 });

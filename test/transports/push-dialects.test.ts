@@ -55,17 +55,20 @@ const clientOf = (version: string, agent = "echo") =>
   createClient({ agent, headers: { "a2a-version": version === "1.0" ? version : "" } });
 
 describe("a notification", () => {
-  it("of 0.3 is the bare event, of 0.1 the task, each as plain JSON", async () => {
+  it("of 0.3 and of 0.1 is the task, each as plain JSON", async () => {
     const received = receive();
     await ways["0.3"]?.(clientOf("0.3"), { url: hook, token: "t0ken" });
-    await soon(() => expect(received).toHaveLength(2));
+    await soon(() => expect(received).toHaveLength(1));
     for (const { headers } of received) {
       expect(headers.get("content-type")).toBe("application/json");
       expect(headers.get("a2a-version")).toBe("0.3");
       expect(headers.get("x-a2a-notification-token")).toBe("t0ken");
     }
-    expect(received.map(({ body }) => body.kind)).toEqual(["artifact-update", "status-update"]);
-    expect(received[1]?.body).toMatchObject({ status: { state: "completed" }, final: true });
+    expect(received[0]?.body).toMatchObject({
+      kind: "task",
+      status: { state: "completed" },
+      artifacts: [{ parts: [{ kind: "text", text: "echo: hello" }] }],
+    });
 
     received.length = 0;
     await ways["0.1"]?.(clientOf("0.1"), { url: hook, token: "t0ken" });
@@ -131,7 +134,7 @@ describe("three subscribers of one task", () => {
     await soon(() =>
       expect(ends()).toEqual([
         ["0.1", "id"],
-        ["0.3", "status-update"],
+        ["0.3", "task"],
         ["1.0", "statusUpdate"],
       ]),
     );
