@@ -1,14 +1,12 @@
-// HomeObject: the Durable Object where an owner's tasks live. This class is the composition and the door:
-// it takes calls and leaves messages, turns, jobs, storage and the clock to the parts beside it.
+// HomeObject: the Durable Object where an owner's tasks live. This class is the door: it takes calls and leaves
+// messages, turns, jobs, storage and the clock to the parts beside it, which parts.ts puts together.
 //
 // Methods return Results, because the class and fields of a thrown error do not survive RPC. Everything
 // that is not a call is #private: RPC could reach it otherwise.
 
 import { DurableObject } from "cloudflare:workers";
-import { createRegistry } from "../agents/registry.ts";
-import type { JobHome, JobParams, JobReport, JobStart } from "../agents/workflow.ts";
+import type { JobHome, JobReport, JobStart } from "../agents/workflow.ts";
 import { type AuditTail, EMPTY_TAIL } from "../audit/chain.ts";
-import { AuditShipping } from "../audit/shipping.ts";
 import { loadConfig } from "../config.ts";
 import {
   type DeliveryHealth,
@@ -24,12 +22,8 @@ import { type Failure, failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
-import { saveAudit } from "../store/audit.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
-import { forgetHome, reportHome } from "../store/homes.ts";
-import { metricKey } from "../telemetry/metrics.ts";
-import { createTally } from "../telemetry/tally.ts";
-import { Clock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import type {
   By,
   CancelCommand,
@@ -45,26 +39,24 @@ import type {
   Subscription,
   TaskQuery,
 } from "./commands.ts";
-import { createDelivery, type Delivery } from "./delivery.ts";
+import type { Delivery } from "./delivery.ts";
 import { type Erased, type Erasure, eraseSome, NOTHING_ERASED } from "./erase.ts";
 import { type ExportPage, type ExportPlace, exportPage } from "./export.ts";
-import { Followers } from "./followers.ts";
-import { type Begun, Inbox } from "./inbox.ts";
-import { Jobs } from "./jobs.ts";
+import type { Followers } from "./followers.ts";
+import type { Begun, Inbox } from "./inbox.ts";
+import type { Jobs } from "./jobs.ts";
 import { toTask } from "./journal.ts";
-import { type CallKind, Limits } from "./limits.ts";
+import type { CallKind, Limits } from "./limits.ts";
 import type { TaskRecord } from "./machine.ts";
+import { createParts } from "./parts.ts";
 import type { ConfigQuery, DeadQuery } from "./push-operations.ts";
-import { Shedding } from "./shedding.ts";
-import { Store } from "./store.ts";
+import type { Shedding } from "./shedding.ts";
+import type { Store } from "./store.ts";
 import { openLine, toLine } from "./subscription.ts";
-import { Turns } from "./turns.ts";
+import type { Turns } from "./turns.ts";
 
 /** What the tasks of one page may hold; an RPC value holds at most 32 MiB. */
 const PAGE_BYTES = 16_777_216;
-
-/** A slow commit says something of the next for so long. */
-const COMMIT_COUNTS_MS = 5_000;
 
 export class HomeObject extends DurableObject<Env> implements Home, JobHome, DeliveryObject {
   readonly #store: Store;
@@ -80,90 +72,19 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const loaded = loadConfig(env);
-    if (!loaded.ok) throw new Error(loaded.error.join("; "));
-    const config = loaded.value;
-    const agents = createRegistry(config);
-    if (!agents.ok) throw new Error(agents.error);
-
-    const home = ctx.id.toString();
-    const store = new Store(ctx.storage, home, ctx.id.name ?? "");
-    const waitUntil = (promise: Promise<unknown>) => ctx.waitUntil(promise);
-    const metrics = () => env.METRICS.get(env.METRICS.idFromName("all"));
-    const tally = createTally({
-      count: (delta) => metrics().add(delta),
-      waitUntil,
-      sleep: (ms) => scheduler.wait(ms),
-    });
-    const delivery = createDelivery({
-      store,
-      home,
-      config,
-      db: env.DB,
-      endpoint: (name) => env.ENDPOINTS.get(env.ENDPOINTS.idFromName(name)),
-      doorbells: env.DELIVERIES,
-      deadLetters: env.DEAD_LETTERS,
-      metrics,
-      now: Date.now,
-      waitUntil,
-    });
-    const shared = {
-      store,
-      now: Date.now,
-      maxTaskBytes: config.maxTaskBytes,
-      waitUntil,
-      notificationsOf: delivery.commands.notificationsOf.bind(delivery.commands),
-      continueTask: (record: TaskRecord) => void this.#inbox.continue(record),
-    };
-    const auditing = new AuditShipping({
-      chain: store.audit,
-      now: Date.now,
-      write: (change) => store.write(change),
-      archive: (entries) => saveAudit(env.DB, entries),
-      ring: (at) => store.due.ring(at),
-    });
-    store.onRecord = () => auditing.soon();
-    const { turnTimeoutMs, stepMs, jobWatchMs: watchMs, taskRetentionMs: retentionMs } = config;
-    this.#store = store;
-    this.#delivery = delivery;
-    this.#followers = new Followers(store);
-    this.#limits = new Limits({
-      config,
-      now: Date.now,
-      refused: (limit) => tally.add(metricKey("a2a_refused_total", { limit })),
-    });
-    this.#shedding = new Shedding({
-      limits: config,
-      now: Date.now,
-      home: () => {
-        const { waiting, last } = store.commits;
-        const isLate = last !== undefined && Date.now() - last.at < COMMIT_COUNTS_MS;
-        return { waiting, commitMs: isLate ? last.tookMs : undefined };
-      },
-      notifications: () => delivery.notifications.behind(config.shedBacklog),
-      began: (reason) => tally.add(metricKey("a2a_shedding_total", { reason })),
-      refused: (limit) => tally.add(metricKey("a2a_refused_total", { limit: `${limit}_behind` })),
-    });
-    this.#turns = new Turns({ ...shared, agent: agents.value.get, turnTimeoutMs, stepMs });
-    this.#jobs = new Jobs({ ...shared, workflow: env.JOBS as Workflow<JobParams>, home, watchMs });
-    this.#inbox = new Inbox({
-      ...shared,
-      turns: this.#turns,
-      jobs: this.#jobs,
-      agents: agents.value,
-      push: delivery.commands,
-    });
-    this.#clock = new Clock({
-      ...shared,
-      ...delivery,
-      auditing,
-      turns: this.#turns,
-      jobs: this.#jobs,
-      retentionMs,
-      report: (dueAt, name) => reportHome(env.DB, { id: home, name, dueAt }),
-      forget: () => forgetHome(env.DB, home),
-    });
-    if (store.exists) void ctx.blockConcurrencyWhile(() => store.due.load());
+    const config = loadConfig(env);
+    if (!config.ok) throw new Error(config.error.join("; "));
+    const parts = createParts(ctx, env, config.value);
+    this.#store = parts.store;
+    this.#turns = parts.turns;
+    this.#jobs = parts.jobs;
+    this.#inbox = parts.inbox;
+    this.#clock = parts.clock;
+    this.#followers = parts.followers;
+    this.#delivery = parts.delivery;
+    this.#limits = parts.limits;
+    this.#shedding = parts.shedding;
+    if (parts.store.exists) void ctx.blockConcurrencyWhile(() => parts.store.due.load());
   }
 
   // Calls of the Worker.
