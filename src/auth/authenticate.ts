@@ -3,12 +3,13 @@
 import type { Config } from "../config.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
+import { log } from "../telemetry/log.ts";
 import { createApiKeyAuthentication } from "./api-key.ts";
 import { type Authenticated, type Basis, toOwner } from "./caller.ts";
 import { type Credential, QUERY, readCredential, sessionsInQuery } from "./credential.ts";
 import { createCustomRoles } from "./custom-roles.ts";
 import { createJwtAuthentication } from "./jwt.ts";
-import { type CredentialKind, type Refusal, toFailure } from "./refusal.ts";
+import { type CredentialKind, isUndecided, type Refusal, toFailure } from "./refusal.ts";
 import type { CustomRoles } from "./roles.ts";
 import { createSessions, type Rights, type Sessions } from "./sessions.ts";
 import type { Strangers } from "./strangers.ts";
@@ -105,9 +106,9 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
       return caller;
     }
     onRefusal?.(caller.error, request);
-    // A token that could not be checked is no guess.
+    // A credential that could not be checked is no guess.
     const { reason } = caller.error;
-    const waits = reason === "keys_unavailable" ? undefined : strangers?.refused(request, reason);
+    const waits = isUndecided(reason) ? undefined : strangers?.refused(request, reason);
     return err(waits ?? toFailure(caller.error, config.authModes));
   }
 
@@ -119,7 +120,13 @@ async function authenticateBy(
   { kind, text }: Credential,
 ): Promise<Result<Authenticated, Refusal>> {
   const authenticate = authenticators.get(kind);
-  return authenticate === undefined ? err({ reason: "unsupported_kind", kind }) : authenticate(text);
+  if (authenticate === undefined) return err({ reason: "unsupported_kind", kind });
+  try {
+    return await authenticate(text);
+  } catch (error) {
+    log("error", "a credential could not be looked up", { kind, error });
+    return err({ reason: "lookup_failed", kind });
+  }
 }
 
 /**

@@ -33,6 +33,8 @@ export type RefusalReason =
   | "unusable_key"
   /** The issuer's keys cannot be had just now. */
   | "keys_unavailable"
+  /** The database that knows the credential cannot be asked just now. */
+  | "lookup_failed"
   | "bad_signature"
   | "not_yet_valid"
   | "no_subject"
@@ -56,10 +58,17 @@ export type CredentialKind = "api-key" | "jwt" | "session";
 /** A stranger who sent nothing is told what to send; RFC 6750 §3.1 keeps `error` for those who sent something. */
 const silent: ReadonlySet<RefusalReason> = new Set(["missing", "unsupported_scheme"]);
 
+/** Refusals of what may be good, and cannot be judged now. */
+const undecided: ReadonlySet<RefusalReason> = new Set(["keys_unavailable", "lookup_failed"]);
+
+export function isUndecided(reason: RefusalReason): boolean {
+  return undecided.has(reason);
+}
+
 /** What the caller is told, with the challenges of RFC 9110 §11.6.1: one for each way to send a credential. */
 export function toFailure({ reason }: Refusal, modes: readonly AuthMode[]): Failure {
-  if (reason === "keys_unavailable") {
-    // Not 401: the client would throw away a token that may be good.
+  if (isUndecided(reason)) {
+    // Not 401: the client would throw away a credential that may be good.
     return failure("UNAVAILABLE", {
       message: "The credential cannot be checked at the moment",
       retryAfterSeconds: 5,

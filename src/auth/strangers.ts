@@ -60,6 +60,7 @@ const innocent: ReadonlySet<RefusalReason> = new Set<RefusalReason>([
   "credential_ended",
   "not_yet_valid",
   "keys_unavailable",
+  "lookup_failed",
 ]);
 
 export function createStrangers({ guesses, failuresPerMinute, now, counted }: StrangersOptions): Strangers {

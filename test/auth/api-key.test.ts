@@ -474,15 +474,17 @@ describe("the memory of keys", () => {
     expect((await mine.rpc("ListTasks")).status).toBe(200);
   });
 
-  it("does not remember that the database failed", async () => {
+  it("does not take a key that cannot be looked up for a wrong one, nor remember that it could not", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
-    const { client, prepare } = serve();
+    const { client, prepare, refusals } = serve();
     const mine = client(bearer(await store()));
     prepare.mockImplementationOnce(() => {
       throw new Error("D1_ERROR: overloaded at db.internal");
     });
     const response = await mine.rpc("ListTasks");
+    expect([response.status, response.headers.get("retry-after")]).toEqual([503, "5"]);
     expect(await response.text()).not.toContain("db.internal");
+    expect(refusals).toEqual([{ reason: "lookup_failed", kind: "api-key" }]);
     expect((await mine.answer("ListTasks")).result).toBeDefined();
     vi.restoreAllMocks();
   });
