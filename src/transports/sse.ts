@@ -54,7 +54,13 @@ export const RECHECK_MS = 15_000;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-const HEARTBEAT = encoder.encode(":\n\n");
+/**
+ * A comment ends with the blank line that ends an event, which clients need that cut a stream at blank lines. Once an
+ * event had an id it must not: clients that keep the id (httpx-sse, and with it the Python SDK) would take the end of
+ * nothing for an event without data, and break.
+ */
+const COMMENT = encoder.encode(":\n\n");
+const COMMENT_AFTER_ID = encoder.encode(":\n");
 const LINE_FEED = 10;
 const SPACE = 32;
 const NO_ID = 45; // "-": a direct Message, which belongs to no task and cannot be resumed
@@ -99,7 +105,7 @@ export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array
               if (left) return;
             }
             if (read === undefined) {
-              controller.enqueue(HEARTBEAT);
+              controller.enqueue(frames.haveIds ? COMMENT_AFTER_ID : COMMENT);
               return;
             }
             pending = undefined;
@@ -152,16 +158,24 @@ function createFramer(envelope: Envelope) {
   const newline = Uint8Array.of(LINE_FEED);
   // The pieces of a line whose end has not come; joined once, so a long line costs no more than its length.
   let rest: Uint8Array[] = [];
+  let haveIds = false;
 
   const addLine = (out: Uint8Array[], line: Uint8Array) => {
     const space = line.indexOf(SPACE);
     if (space < 1) throw new Error("a line of a task's event stream has no sequence number");
-    if (line[0] !== NO_ID && !isPlain) out.push(id, line.subarray(0, space), newline);
+    if (line[0] !== NO_ID && !isPlain) {
+      out.push(id, line.subarray(0, space), newline);
+      haveIds = true;
+    }
     const json = line.subarray(space + 1);
     out.push(data, write === undefined ? json : rewrite(json, write), end);
   };
 
   return {
+    /** Whether any of them had one. */
+    get haveIds() {
+      return haveIds;
+    },
     /** The frames that `chunk` completes, or undefined. */
     next(chunk: Uint8Array): Uint8Array | undefined {
       const out: Uint8Array[] = [];

@@ -183,6 +183,26 @@ describe("time", () => {
     expect(vi.getTimerCount()).toBe(0);
     await reader.cancel();
   });
+
+  it.each([
+    ["1 {}\n", {}, ":\n"],
+    ["- {}\n", {}, ":\n\n"],
+    ["1 {}\n", { isPlain: true }, ":\n\n"],
+  ])(
+    "ends no event with a comment after %j of %j, where an id would be its own",
+    async (line, form, comment) => {
+      const source = createSource();
+      const envelope = { prefix: "", suffix: "", error: () => ({}), ...form };
+      const reader = open(source.lines, { envelope }).getReader();
+      const next = async () => new TextDecoder().decode((await reader.read()).value);
+      source.controller.enqueue(encode(line));
+      await next();
+      const later = next();
+      await vi.advanceTimersByTimeAsync(HEARTBEAT_MS);
+      expect(await later).toBe(comment);
+      await reader.cancel();
+    },
+  );
 });
 
 describe("a reader", () => {
