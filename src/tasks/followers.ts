@@ -1,6 +1,6 @@
 // Who follows a task: streams of what happens to it, and senders that wait for its end.
 
-import { isInterrupted, isTerminal } from "../protocol/state.ts";
+import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
 import type { Subscription } from "./commands.ts";
 import type { BegunTask } from "./inbox.ts";
@@ -45,19 +45,22 @@ export class Followers {
 
   /**
    * A stream of what happens after row `seq`, beginning with `task`, if given. With `input` it ends when the turn that
-   * has taken that message asks for more; `taken` says whether one has already. `closed` is called when it is over.
+   * has taken that message asks for more; `taken` says whether one has already, `asksByAuth` whether to wait for
+   * authentication is to ask. `closed` is called when it is over.
    */
   open(
     id: string,
     seq: number,
     closed: () => void,
-    opening: { task?: Task; input?: number; taken?: boolean } = {},
+    opening: { task?: Task; input?: number; taken?: boolean; asksByAuth?: boolean } = {},
   ): Subscription {
     this.#count += 1;
-    const { task, input = Number.POSITIVE_INFINITY } = opening;
+    const { task, input = Number.POSITIVE_INFINITY, asksByAuth = false } = opening;
     let { taken = false } = opening;
     const { journal, commits, signals } = this.#store;
-    const asks = (state: string) => taken && state === "TASK_STATE_INPUT_REQUIRED";
+    const isQuestion = (state: TaskState) =>
+      state === "TASK_STATE_INPUT_REQUIRED" || (asksByAuth && state === "TASK_STATE_AUTH_REQUIRED");
+    const asks = (state: TaskState) => taken && isQuestion(state);
     const source: Source = {
       read: (after, maxUnits) => journal.read(id, after, maxUnits),
       isOver: () => {

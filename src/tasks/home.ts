@@ -133,7 +133,9 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
       task: this.#view(record, command.historyLength),
       taken: record.answered >= input,
     };
-    return ok(this.#followers.open(id, seq, closed, { task, input, taken }));
+    // Clients of 0.1 know no auth-required: to them it is a question.
+    const asksByAuth = command.version === "0.1";
+    return ok(this.#followers.open(id, seq, closed, { task, input, taken, asksByAuth }));
   }
 
   async get(query: GetQuery): Promise<Result<JsonBytes, Failure>> {

@@ -188,6 +188,14 @@ describe("tasks/sendSubscribe", () => {
     expect(outline(answered)).toEqual(["working false", "artifact 0", "completed true"]);
   });
 
+  it("ends with a request for authentication as with a question, for its clients know nothing else", async () => {
+    const client = newClient();
+    const asked = await eventsOf(await client.rpc("tasks/sendSubscribe", saying("t", "auth")));
+    expect(outline(asked).at(-1)).toBe("input-required true");
+    const answered = await eventsOf(await client.rpc("tasks/sendSubscribe", saying("t", "granted")));
+    expect(outline(answered).at(-1)).toBe("completed true");
+  });
+
   it("is refused in an event, which is what its clients read", async () => {
     const client = newClient();
     await send(client, "t", "hello");

@@ -6,7 +6,7 @@
 
 import { isOwnForm } from "../../operations/homes.ts";
 import type { SendMessageResponse } from "../../protocol/requests.ts";
-import { isTerminal, type TaskState } from "../../protocol/state.ts";
+import { isInterrupted, isTerminal, type TaskState } from "../../protocol/state.ts";
 import type { Task } from "../../protocol/task.ts";
 import { createEventWriter, type EndsWith } from "../../protocol/v0_1/events.ts";
 import {
@@ -34,8 +34,8 @@ const writeTask = ({ history: _, ...task }: Task) => toOldestTask(task);
 // A message that names its task is always answered with it.
 const writeSent = ({ task }: SendMessageResponse) => task && toOldestTask(task);
 
-/** The stream of a message ends where it is answered; that of a subscriber with the task. */
-const endsAnswer: EndsWith = (state: TaskState) => isTerminal(state) || state === "TASK_STATE_INPUT_REQUIRED";
+/** The stream of a message ends where it is answered, or asked back; that of a subscriber with the task. */
+const endsAnswer: EndsWith = (state: TaskState) => isTerminal(state) || isInterrupted(state);
 
 function choosing(send: Method): Method {
   return { ...send, read: (raw, config) => ({ ...send.read(raw, config), choosesTask: true }) };
