@@ -47,7 +47,8 @@ export async function recheckCaller(deps: Deps, request: Request, name: Operatio
   requireScope(orThrow(caller), operations[name].scope);
 }
 
-const VERSION = "a2a-version";
+/** The header that names a version (§3.6.1). */
+export const VERSION = "a2a-version";
 
 /** The version that a request names in its header or query (§3.6.2), if it is one that is served. */
 export function readVersion<V extends Version>(request: Request, served: readonly V[]): V | undefined {

@@ -30,8 +30,8 @@ export type Reading = {
 export type Method = {
   /** Throws INVALID_PARAMS, in the names of the dialect. */
   read(params: unknown, config: Config): Reading;
-  /** Whether errors of the call are answered as an event of the stream that it asks for. */
-  readonly failsInStream?: boolean;
+  /** Whether errors of a call that came with these headers are answered as an event of the stream that it asks for. */
+  readonly failsInStream?: (headers: Headers) => boolean;
   /**
    * Of a method whose name a newer dialect has as well: whether params are meant for this one, where no version is
    * named. Others never are.

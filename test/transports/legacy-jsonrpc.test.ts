@@ -17,6 +17,8 @@ const saying = (text: string, message: object = {}) => ({
 
 const MISSING = "0-018f0000-0000-7000-8000-000000000000";
 const hook = "https://hooks.example/a2a";
+/** The headers of a newer client that speaks 0.3. */
+const named = (accept: string) => ({ accept, "a2a-version": "0.3" });
 
 /** A task of that text; one that has ended, without. */
 async function newTask(client: Client, text = "slow:0"): Promise<string> {
@@ -166,11 +168,39 @@ describe("streams", () => {
     expect(frames).toMatchObject([{ data: { jsonrpc: "2.0", id: 1, error: { code } } }]);
   });
 
-  it("that cannot begin are refused as any call, where message/stream asked", async () => {
-    const response = await newClient().rpc("message/stream", saying("hello", { taskId: MISSING }));
-    expect(response.headers.get("content-type")).toBe("application/json");
-    expect(await response.json()).toMatchObject({ id: 1, error: { code: -32001 } });
-  });
+  it.each([
+    {},
+    { accept: "application/json, text/event-stream" },
+    { accept: "*/*" },
+    named("text/event-stream"),
+  ])(
+    "that cannot begin are refused as any call, where message/stream asked with %j",
+    async (headers: Record<string, string>) => {
+      const params = saying("hello", { taskId: MISSING });
+      const response = await newClient().rpc("message/stream", params, headers);
+      expect(response.headers.get("content-type")).toBe("application/json");
+      expect(await response.json()).toMatchObject({ id: 1, error: { code: -32001 } });
+    },
+  );
+
+  // All that the SDKs of that time read, once they have asked for a stream (0.3 §3.3.1).
+  it.each(["text/event-stream", "*/*, text/event-stream"])(
+    "that cannot begin are refused in an event to a client of 0.3 that accepts %s",
+    async (accept) => {
+      const client = newClient();
+      for (const [params, code] of [
+        [saying("hello", { taskId: MISSING }), -32001],
+        [saying("hello", { taskId: await newTask(client) }), -32004],
+        [saying("hello", { parts: [] }), -32602],
+      ] as const) {
+        const response = await client.rpc("message/stream", params, { accept });
+        expect([response.status, response.headers.get("content-type")]).toEqual([200, "text/event-stream"]);
+        expect(await framesOf(response)).toMatchObject([
+          { data: { jsonrpc: "2.0", id: 1, error: { code } } },
+        ]);
+      }
+    },
+  );
 });
 
 describe("push notification configs", () => {

@@ -80,7 +80,7 @@ export async function handleJsonRpc(
     const body = toErrorResponse(id, failure, dialect.version);
     const status = toHttpStatus(failure.reason);
     // What HTTP has a part in is never hidden in a stream that was opened.
-    if (method?.failsInStream && status === 200) {
+    if (status === 200 && method?.failsInStream?.(request.headers)) {
       return new Response(toErrorEvent(body), { headers: { ...headers, ...sseHeaders } });
     }
     return toJson(JSON.stringify(body), status, headers);

@@ -10,7 +10,7 @@ import {
 } from "../../protocol/v0_3/push-config.ts";
 import * as requests from "../../protocol/v0_3/requests.ts";
 import { toLegacyTask } from "../../protocol/v0_3/task.ts";
-import { readParams } from "../call.ts";
+import { readParams, VERSION } from "../call.ts";
 import type { Dialect, Method } from "../dialect.ts";
 import {
   asMissingCard,
@@ -50,14 +50,22 @@ const getConfig: Method = {
   },
 };
 
+/**
+ * Whether a client takes what is no event stream for a broken one (0.3 §3.3.1), as the SDKs of that time do, which named
+ * no version. Those that name 0.3 know later versions too, and read a plain error.
+ */
+function readsNothingElse(headers: Headers): boolean {
+  const accept = headers.get("accept")?.toLowerCase() ?? "";
+  const isStream = accept.includes("text/event-stream") && !accept.includes("application/json");
+  return isStream && !headers.get(VERSION);
+}
+
 const methods: Record<OperationName, Method> = {
   SendMessage: method("SendMessage", requests.MessageSendParams, requests.toCoreSendRequest, send),
-  SendStreamingMessage: method(
-    "SendStreamingMessage",
-    requests.MessageSendParams,
-    requests.toCoreSendRequest,
-    send,
-  ),
+  SendStreamingMessage: {
+    ...method("SendStreamingMessage", requests.MessageSendParams, requests.toCoreSendRequest, send),
+    failsInStream: readsNothingElse,
+  },
   GetTask: method("GetTask", requests.TaskQueryParams, requests.toCoreGetRequest, { write: toLegacyTask }),
   ListTasks: method("ListTasks", requests.TaskListParams, requests.toCoreListRequest, {
     write: requests.toLegacyList,
@@ -65,7 +73,7 @@ const methods: Record<OperationName, Method> = {
   CancelTask: method("CancelTask", requests.TaskIdParams, (params) => params, { write: toLegacyTask }),
   SubscribeToTask: {
     ...method("SubscribeToTask", requests.TaskIdParams, ({ id }) => ({ id }), { write: toLegacyEvent }),
-    failsInStream: true,
+    failsInStream: () => true,
   },
   CreateTaskPushNotificationConfig: method(
     "CreateTaskPushNotificationConfig",

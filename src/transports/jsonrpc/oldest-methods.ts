@@ -45,7 +45,7 @@ function choosing(send: Method): Method {
 function streaming(ask: Method, endsWith: EndsWith): Method {
   return {
     ...ask,
-    failsInStream: true,
+    failsInStream: () => true,
     read: (raw, config) => ({ ...ask.read(raw, config), write: createEventWriter(endsWith) }),
   };
 }
