@@ -32,6 +32,8 @@ export type Method = {
   read(params: unknown, config: Config): Reading;
   /** Whether errors of a call that came with these headers are answered as an event of the stream that it asks for. */
   readonly failsInStream?: (headers: Headers) => boolean;
+  /** Whether such an event comes under the status that the error has in HTTP+JSON. */
+  readonly failsByStatus?: boolean;
   /**
    * Of a method whose name a newer dialect has as well: whether params are meant for this one, where no version is
    * named. Others never are.

@@ -20,6 +20,7 @@ import {
 } from "../call.ts";
 import { chooseDialect, current, type Method } from "../dialect.ts";
 import { failureHeaders, toFailure } from "../failure.ts";
+import { toStatus } from "../rest/errors.ts";
 import { sseHeaders, toErrorEvent, toEventStream } from "../sse.ts";
 import { dialects } from "./dialects.ts";
 import { type Id, parseEnvelope } from "./envelope.ts";
@@ -81,7 +82,8 @@ export async function handleJsonRpc(
     const status = toHttpStatus(failure.reason);
     // What HTTP has a part in is never hidden in a stream that was opened.
     if (status === 200 && method?.failsInStream?.(request.headers)) {
-      return new Response(toErrorEvent(body), { headers: { ...headers, ...sseHeaders } });
+      const init = { status: method.failsByStatus ? toStatus(failure) : 200 };
+      return new Response(toErrorEvent(body), { ...init, headers: { ...headers, ...sseHeaders } });
     }
     return toJson(JSON.stringify(body), status, headers);
   }

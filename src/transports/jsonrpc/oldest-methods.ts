@@ -71,7 +71,12 @@ export const oldest: Dialect = {
   hasPlainStreams: true,
   methods: new Map([
     ["tasks/send", send("SendMessage")],
-    ["tasks/sendSubscribe", streaming(send("SendStreamingMessage"), endsAnswer)],
+    [
+      "tasks/sendSubscribe",
+      // 0.1 §7.2: of its clients, some look at the status alone, and some at the event alone. Those that subscribe to a
+      // task may be of 0.3, and read the event.
+      { ...streaming(send("SendStreamingMessage"), endsAnswer), failsByStatus: true },
+    ],
     [
       "tasks/get",
       sharedName(
