@@ -37,6 +37,13 @@ export function utf8Length(text: string): number {
   return encoder.encode(text).byteLength;
 }
 
+/** Which of two texts is first in UTF-8, as SQLite orders them; in UTF-16, JavaScript's order, it may be the other. */
+export function compareUtf8(a: string, b: string): number {
+  const [x, y] = [encoder.encode(a), encoder.encode(b)];
+  const at = x.findIndex((byte, i) => byte !== y[i]);
+  return at === -1 || at >= y.length ? x.length - y.length : (x[at] ?? 0) - (y[at] ?? 0);
+}
+
 /** base64url without padding (RFC 4648 §5) of the UTF-8 bytes of `text`. */
 export function toBase64Url(text: string): string {
   const binary = Array.from(encoder.encode(text), (byte) => String.fromCharCode(byte)).join("");

@@ -1,7 +1,7 @@
 // ListTasks (§3.1.4): newest status first. A list asks every shard for a page and merges them; its cursor is
 // the place of the last task in that order, and a fingerprint of the filters it was made with.
 
-import { joinJson } from "../lib/bytes.ts";
+import { compareUtf8, joinJson } from "../lib/bytes.ts";
 import type { ListTasksRequest } from "../protocol/requests.ts";
 import type { ListAnswer, ListedTask, ListQuery } from "../tasks/commands.ts";
 import type { Position } from "../tasks/records.ts";
@@ -68,10 +68,9 @@ function shardsOf(contextId: string | undefined, shards: number): number[] {
   return shard === undefined ? [] : [shard];
 }
 
+/** In the order of the homes, which is SQLite's: a cursor goes by it. */
 function newestFirst(a: Position, b: Position): number {
-  if (a.statusAt !== b.statusAt) return b.statusAt - a.statusAt;
-  if (a.id === b.id) return 0;
-  return a.id < b.id ? 1 : -1;
+  return a.statusAt === b.statusAt ? compareUtf8(b.id, a.id) : b.statusAt - a.statusAt;
 }
 
 function toPosition(position: unknown[]): Position | undefined {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  compareUtf8,
   fromBase64Url,
   joinJson,
   sha256,
@@ -89,5 +90,13 @@ describe("base64url (RFC 4648 §5)", () => {
   it.each(["a", "ab=", "ab+/", "a b", "é", "ab\n", "____", "gA", "7aCA"])("is not %j", (encoded) => {
     // The last three decode to bytes that are no UTF-8: 0xFF, a lone continuation, an encoded surrogate.
     expect(fromBase64Url(encoded)).toBeUndefined();
+  });
+});
+
+describe("compareUtf8", () => {
+  it("orders texts by their code points, also those above the surrogates of UTF-16", () => {
+    const ordered = ["", "a", "ab", "b", "\u00e9", "\ue000", "\uffff", "\u{10000}", "\u{10ffff}"];
+    expect(ordered.toReversed().toSorted(compareUtf8)).toEqual(ordered);
+    expect(compareUtf8("\u{1f600}", "\u{1f600}")).toBe(0);
   });
 });

@@ -454,3 +454,18 @@ describe("the filter contextId", () => {
     expect(asked).toEqual([]);
   });
 });
+
+it("gives every task whose id its client chose, where letters sort otherwise in SQLite than in JavaScript", async () => {
+  const on = createOperations();
+  vi.useFakeTimers({ toFake: ["Date"] });
+  // Above the surrogates in UTF-16, and below what those stand for in UTF-8.
+  const ids = ["a", "\uff21", "\u{1f600}", "\uff22", "\u{1f601}", "\ue000"];
+  for (const taskId of ids) {
+    const message = { messageId: "m", role: "ROLE_USER", parts: [{ text: "input" }], taskId };
+    await on.value("SendMessage", { message }, { choosesTask: true });
+  }
+  for (const pageSize of [1, 2, 3, 4, 5, 6]) {
+    const found = idsOf(await pages(on, { pageSize }));
+    expect(found.toSorted()).toEqual(ids.toSorted());
+  }
+});
