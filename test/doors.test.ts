@@ -186,3 +186,51 @@ describe("with every scope but the one", () => {
     expect(await everything()).toBe(before);
   });
 });
+
+describe("while the database is down", () => {
+  const outages: [string, () => Error][] = [
+    ["overloaded", () => new Error("D1_ERROR: D1 DB is overloaded. Requests queued for too long.")],
+    ["not reached", () => Object.assign(new Error("Network connection lost."), { retryable: true })],
+  ];
+
+  it.each(outages)(
+    "(%s), no door answers that it is a bug, and those that need it say 503",
+    async (_, fail) => {
+      const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+      const { text } = await makeKey([...Object.keys(scopeDescriptions), "admin:*"]);
+      const credentialOf = ({ path }: Door) =>
+        bearer(path.startsWith("/admin") ? configWith().adminKey : text);
+      // A credential that is known needs no database; one that is not is another matter.
+      await knock({ name: "warm", verb: "GET", path: "/a2a/auth/sessions" }, bearer(text));
+      const down = () => {
+        throw fail();
+      };
+      vi.spyOn(env.DB, "prepare").mockImplementation(down);
+      vi.spyOn(env.DB, "batch").mockImplementation(down);
+      const unavailable: string[] = [];
+      for (const door of doors) {
+        const { status, text: answer, headers } = await knock(door, credentialOf(door));
+        const name = `${door.verb} ${door.path}`;
+        expect([name, status === 503 ? "503" : status < 500]).toEqual([name, status === 503 ? "503" : true]);
+        if (status !== 503) continue;
+        unavailable.push(name);
+        expect(headers.get("retry-after"), name).toMatch(/^[1-9]$/);
+        expect(answer, name).not.toMatch(/D1|Network/);
+      }
+      expect(unavailable).toEqual(
+        expect.arrayContaining([
+          ...["POST /a2a/auth", "GET /a2a/auth/sessions", "POST /a2a/auth/sessions/x:extend"],
+          ...["DELETE /a2a/auth/sessions/x", "GET /admin/v1/audit", "GET /admin/v1/api-keys"],
+          ...[
+            "GET /admin/v1/retention",
+            "GET /admin/v1/flags",
+            "GET /admin/v1/configs",
+            "GET /admin/v1/owners",
+          ],
+        ]),
+      );
+      // Operators see why.
+      expect(logged.mock.calls.join()).toContain(fail().message);
+    },
+  );
+});

@@ -17,8 +17,9 @@ import {
 import { isHome } from "../store/homes.ts";
 import type { Position } from "../store/keyset.ts";
 import { AuditLine, AuditList, ChainReport } from "./audit-answers.ts";
-import { type AdminDeps, notFound, reach, type WorkDeps } from "./deps.ts";
+import { type AdminDeps, notFound, type WorkDeps } from "./deps.ts";
 import { invalid, text, time } from "./fields.ts";
+import { answerLines } from "./line-stream.ts";
 import { pageFields, readPage } from "./pages.ts";
 import { type AnyRoute, route } from "./routes.ts";
 import { toTime } from "./schemas.ts";
@@ -70,12 +71,8 @@ export const auditRoutes: readonly AnyRoute[] = [
     },
     answer: AuditLine,
     media: "application/x-ndjson",
-    async handle({ db }, { values: { after, ...filter } }) {
-      const body = exportLines(db, filter, after === undefined ? undefined : toPlace(after));
-      const headers = { "content-type": "application/x-ndjson", "cache-control": "no-store" };
-      // The dispatcher passes on a Response as it stands.
-      return new Response(body, { headers }) as never;
-    },
+    handle: async ({ db }, { values: { after, ...filter } }) =>
+      answerLines(exportLines(db, filter, after === undefined ? undefined : toPlace(after))),
   }),
   route({
     verb: "GET",
@@ -110,33 +107,25 @@ function toPlace(after: string): Position {
   return [Number(at), chain, Number(n)];
 }
 
-function exportLines(
+async function* exportLines(
   db: D1Database,
   filter: AuditFilter,
   from: Position | undefined,
-): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  let [after, queries] = [from, 0];
-  return new ReadableStream({
-    async pull(controller) {
-      for (;;) {
-        const { rows, next } = await searchAudit(db, filter, { after, limit: ROWS, oldestFirst: true });
-        queries += 1;
-        after = next;
-        if (rows.length > 0)
-          controller.enqueue(encoder.encode(rows.map((row) => `${toLine(row)}\n`).join("")));
-        if (next === undefined || queries === EXPORT_QUERIES) return controller.close();
-        if (rows.length > 0) return;
-      }
-    },
-  });
+): AsyncGenerator<string> {
+  let after = from;
+  for (let query = 0; query < EXPORT_QUERIES; query++) {
+    const { rows, next } = await searchAudit(db, filter, { after, limit: ROWS, oldestFirst: true });
+    if (rows.length > 0) yield rows.map((row) => `${toLine(row)}\n`).join("");
+    if (next === undefined) return;
+    after = next;
+  }
 }
 
 async function verify(deps: AdminDeps, chain: string, token: string | undefined): Promise<ChainReport> {
   const { db, config, now } = deps;
   if (chain !== ADMIN_CHAIN && !(await isHome(db, chain))) throw notFound("chain");
   const tailOf = (n: number) =>
-    reach(() => (chain === ADMIN_CHAIN ? deps.audit.auditTail(n) : deps.homeAt(chain).auditTail(n)));
+    chain === ADMIN_CHAIN ? deps.audit.auditTail(n) : deps.homeAt(chain).auditTail(n);
   const anchor = (await findAnchor(db, chain)) ?? NOTHING;
   const begin = token === undefined ? anchor : readToken(token);
   let followed: Result<Reached, Break> = { ok: true, value: begin };

@@ -20,7 +20,7 @@ import {
   Replay,
   RotatedSecret,
 } from "./config-answers.ts";
-import { type AdminDeps, type HomeOperator, notFound, reach } from "./deps.ts";
+import { type AdminDeps, type HomeOperator, notFound } from "./deps.ts";
 import { choice, type Field, integer, invalid, required, text, time } from "./fields.ts";
 import { pageFields, readPage } from "./pages.ts";
 import { type AnyRoute, route } from "./routes.ts";
@@ -131,7 +131,7 @@ export const configRoutes: readonly AnyRoute[] = [
       if (to < from) throw invalid("to", "must not be before `from`");
       const { row, key, home } = await find(deps, path);
       const by = toBy(row.owner, { operator });
-      return orThrow(await reach(() => home.replay({ ...key, by, from, to })));
+      return orThrow(await home.replay({ ...key, by, from, to }));
     },
   }),
 ];
@@ -155,7 +155,7 @@ async function withHealth(
   ) => Promise<Result<DeliveryHealth, Failure>>,
 ): Promise<PushConfigStatus> {
   const { row, key, home } = await find(deps, path);
-  const health = orThrow(await reach(() => ask(home, key, row.owner)));
+  const health = orThrow(await ask(home, key, row.owner));
   // D1 hears of a change a moment later.
   return { ...toConfig({ ...row, state: health.state, reason: health.reason }), health: toHealth(health) };
 }
@@ -168,13 +168,13 @@ async function rotate(
 ): Promise<RotatedSecret> {
   const { secret = newSecret(), overlapSeconds = OVERLAP_SECONDS } = values;
   const { row, key, home } = await find(deps, path);
-  const { sealed: was } = orThrow(await reach(() => home.sealedSecrets(key)));
+  const { sealed: was } = orThrow(await home.sealedSecrets(key));
   const context = sealingContext(key.task, key.config);
   const secrets = was === null ? {} : await openSecrets(deps, was, context);
   const now = deps.now();
   const rotated = rotateSecret(secrets, { value: secret, now, overlapMs: overlapSeconds * 1_000 });
   const sealed = await seal(deps.ring, JSON.stringify(rotated), context);
-  orThrow(await reach(() => home.rotateSecret({ ...key, by: toBy(row.owner, { operator }), sealed, was })));
+  orThrow(await home.rotateSecret({ ...key, by: toBy(row.owner, { operator }), sealed, was }));
   const until = Math.max(0, ...(rotated.secrets ?? []).map((older) => older.until ?? 0));
   return { secret, previousValidUntil: until === 0 ? null : toTime(until) };
 }

@@ -13,7 +13,7 @@ import {
   markDeadLetters,
   searchDeadLetters,
 } from "../store/dead-letters.ts";
-import { type AdminDeps, notFound, reach } from "./deps.ts";
+import { type AdminDeps, notFound } from "./deps.ts";
 import { choice, integer, invalid, text, time } from "./fields.ts";
 import { type DeadLetter, DeadLetterList, DeadLetterWithBody } from "./history-answers.ts";
 import { pageFields, readPage } from "./pages.ts";
@@ -118,7 +118,7 @@ async function retry(
   const { owner, task, config, seq, sequence } = letter;
   const home = deps.homeAt(letter.home);
   const retried = [{ task, config, seq, sequence }];
-  const { gone } = orThrow(await reach(() => home.retryDead(retried, { owner, actor })));
+  const { gone } = orThrow(await home.retryDead(retried, { owner, actor }));
   if (gone.length > 0) {
     const message = "This notification cannot be retried: its config or its task exists no more.";
     throw new A2AError("UNSUPPORTED_OPERATION", { message });

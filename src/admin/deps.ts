@@ -99,24 +99,6 @@ export type AdminDeps = WorkDeps & {
   forgetSessions(fits: (session: Session) => boolean): void;
 };
 
-/** The answer of an object; one that cannot be reached now makes it UNAVAILABLE. */
-export async function reach<T>(call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    if (!isTemporary(error)) throw error;
-    const message = "The object that holds this cannot be reached now; try again.";
-    throw new A2AError("UNAVAILABLE", { message, retryAfterSeconds: 2 });
-  }
-}
-
-/** The platform says so of an object that has moved, was cut off, or has too much to do. */
-function isTemporary(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { retryable, overloaded } = error as { retryable?: unknown; overloaded?: unknown };
-  return retryable === true || overloaded === true;
-}
-
 export function notFound(what: string): A2AError {
   return new A2AError("NOT_FOUND", { message: `There is no such ${what}.` });
 }

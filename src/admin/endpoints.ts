@@ -8,7 +8,7 @@ import {
   searchEndpoints,
 } from "../store/push-configs.ts";
 import { ChallengeOutcome, type Endpoint, EndpointList, EndpointStatus } from "./config-answers.ts";
-import { type AdminDeps, notFound, reach } from "./deps.ts";
+import { type AdminDeps, notFound } from "./deps.ts";
 import { invalid, text } from "./fields.ts";
 import { pageFields, readPage } from "./pages.ts";
 import { type AnyRoute, route } from "./routes.ts";
@@ -54,7 +54,7 @@ export const endpointRoutes: readonly AnyRoute[] = [
     answer: EndpointStatus,
     async handle(deps, { path }) {
       const endpoint = await find(deps, path);
-      await reach(() => objectOf(deps, endpoint).pause());
+      await objectOf(deps, endpoint).pause();
       return toStatus(deps, endpoint);
     },
   }),
@@ -66,7 +66,7 @@ export const endpointRoutes: readonly AnyRoute[] = [
     answer: EndpointStatus,
     async handle(deps, { path }) {
       const endpoint = await find(deps, path);
-      await reach(() => objectOf(deps, endpoint).resume());
+      await objectOf(deps, endpoint).resume();
       return toStatus(deps, endpoint);
     },
   }),
@@ -83,7 +83,7 @@ export const endpointRoutes: readonly AnyRoute[] = [
         throw invalid("url", "must be a URL of this origin");
       }
       const url = values.url ?? (await anyTarget(deps, endpoint));
-      const asked = await reach(() => objectOf(deps, endpoint).challengeNow(url, true));
+      const asked = await objectOf(deps, endpoint).challengeNow(url, true);
       return asked.ok
         ? { passed: true, validatedUntil: toTime(asked.value.validatedUntil), error: null }
         : { passed: false, validatedUntil: null, error: asked.error.error };
@@ -113,7 +113,7 @@ function toEndpoint({ owner, origin, ...configs }: EndpointRow): Endpoint {
 }
 
 async function toStatus(deps: AdminDeps, endpoint: EndpointRow): Promise<EndpointStatus> {
-  const health = await reach(() => objectOf(deps, endpoint).health());
+  const health = await objectOf(deps, endpoint).health();
   const { challenge, lastError, inFlight, queued } = health;
   return {
     ...toEndpoint(endpoint),

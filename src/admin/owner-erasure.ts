@@ -16,7 +16,7 @@ import {
   revokeCredentials,
 } from "../store/erasures.ts";
 import { findOwner, subjectOfKeys } from "../store/owners.ts";
-import { type AdminDeps, MAX_SHARDS, notFound, reach } from "./deps.ts";
+import { type AdminDeps, MAX_SHARDS, notFound } from "./deps.ts";
 import { ErasedOwner } from "./identity-answers.ts";
 import { type AnyRoute, route } from "./routes.ts";
 
@@ -70,7 +70,7 @@ async function erase(deps: AdminDeps, owner: string, actor: string): Promise<Era
     for (let more = true; more; ) {
       if (isLate()) return total;
       // A stub whose connection broke stays broken.
-      const home = await reach(() => deps.homeNamed(name).erase({ name, by: { owner, actor } }));
+      const home = await deps.homeNamed(name).erase({ name, by: { owner, actor } });
       total.tasks += home.tasks;
       total.pushConfigs += home.configs;
       total.memories += home.memories;
@@ -89,9 +89,7 @@ async function erase(deps: AdminDeps, owner: string, actor: string): Promise<Era
   }
   for (let origins = await originsOf(db, owner, ORIGINS); origins.length > 0; ) {
     if (isLate()) return total;
-    await reach(() =>
-      Promise.all(origins.map((origin) => deps.endpointAt(endpointName(owner, origin)).erase())),
-    );
+    await Promise.all(origins.map((origin) => deps.endpointAt(endpointName(owner, origin)).erase()));
     await eraseSums(db, owner, origins);
     origins = await originsOf(db, owner, ORIGINS);
   }

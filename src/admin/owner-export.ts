@@ -8,10 +8,10 @@ import type { Found, Page, Position } from "../store/keyset.ts";
 import { findOwner, subjectOfKeys } from "../store/owners.ts";
 import { searchSessions } from "../store/sessions.ts";
 import type { ExportPlace } from "../tasks/export.ts";
-import { log } from "../telemetry/log.ts";
 import { toDeadLetter } from "./dead-letters.ts";
 import { toDelivery } from "./deliveries.ts";
 import { type AdminDeps, MAX_SHARDS, notFound } from "./deps.ts";
+import { answerLines } from "./line-stream.ts";
 import { type AnyRoute, route } from "./routes.ts";
 import { text, toTime, toTimeOrNull } from "./schemas.ts";
 import { toAnswer as toSession } from "./sessions.ts";
@@ -32,9 +32,7 @@ export const ownerExportRoutes: readonly AnyRoute[] = [
     media: "application/x-ndjson",
     async handle(deps, { path: { owner = "" } }) {
       if (!(await findOwner(deps.db, owner))) throw notFound("owner");
-      return new Response(toStream(linesOf(deps, owner)), {
-        headers: { "content-type": "application/x-ndjson", "cache-control": "no-store" },
-      }) as never;
+      return answerLines(linesOf(deps, owner));
     },
   }),
 ];
@@ -92,25 +90,4 @@ async function* all<T>(read: (page: Page) => Promise<Found<T>>): AsyncGenerator<
     yield* rows;
     after = next;
   } while (after !== undefined);
-}
-
-/** Reads on only when the client does. */
-function toStream(lines: AsyncGenerator<string>): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const { done, value } = await lines.next();
-          if (done) controller.close();
-          else controller.enqueue(encoder.encode(value));
-        } catch (error) {
-          log("error", "an export broke", { error });
-          controller.error(error);
-        }
-      },
-      cancel: async () => void (await lines.return(undefined)),
-    },
-    { highWaterMark: 0 },
-  );
 }

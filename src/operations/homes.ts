@@ -4,6 +4,7 @@
 
 import type { Caller } from "../auth/caller.ts";
 import { uuidv7 } from "../lib/ids.ts";
+import { isOverloaded, isRetryable } from "../lib/outage.ts";
 import { A2AError } from "../protocol/errors.ts";
 import type { By, Home, Subscription } from "../tasks/commands.ts";
 import type { Answer, Deps } from "./index.ts";
@@ -76,14 +77,6 @@ export async function callHome<T>(
 
 export function toStream({ lines, lease }: Subscription): Answer {
   return { kind: "stream", lines, release: () => lease[Symbol.dispose]() };
-}
-
-function isRetryable(error: unknown): boolean {
-  return error instanceof Error && "retryable" in error && error.retryable === true;
-}
-
-function isOverloaded(error: unknown): boolean {
-  return error instanceof Error && "overloaded" in error && error.overloaded === true;
 }
 
 function unavailable(): A2AError {

@@ -1,9 +1,10 @@
 // What both bindings share about errors: their details (ProtoJSON `Any`, §9.5 and §11.6), the headers some of
-// them need, and the one place where a bug becomes INTERNAL.
+// them need, and the one place where an outage becomes UNAVAILABLE and a bug INTERNAL.
 //
 // A bug is logged once, here, with its cause and the request's id; the caller learns that it happened and the
 // id to ask for, nothing else.
 
+import { isOutage } from "../lib/outage.ts";
 import { A2AError, type Failure, failure, type Reason } from "../protocol/errors.ts";
 import { log } from "../telemetry/log.ts";
 
@@ -22,6 +23,9 @@ const ownReasons: ReadonlySet<Reason> = new Set([
   "PAYLOAD_TOO_LARGE",
   "NOT_FOUND",
 ]);
+
+/** After an outage has been seen, clients wait so long before they look again. */
+const OUTAGE_SECONDS = 5;
 
 /** The details of a failure: its violations first, where a reader looks for them, then its reason. */
 export function errorDetails({ reason, metadata, violations }: Failure): ErrorDetail[] {
@@ -50,9 +54,16 @@ export function failureHeaders(failure: Failure): Record<string, string> {
   return reason === "UNAVAILABLE" ? { "retry-after": "1" } : {};
 }
 
-/** What a caller may know of anything thrown: an A2AError is meant for them, the rest is a bug. */
+/** What a caller may know of anything thrown: an A2AError is meant for them; the rest is an outage or a bug. */
 export function toFailure(thrown: unknown, requestId: string): Failure {
   if (thrown instanceof A2AError && thrown.failure.reason !== "INTERNAL") return thrown.failure;
+  if (isOutage(thrown)) {
+    log("error", "a request failed, because the database or an object could not be reached", {
+      requestId,
+      cause: thrown,
+    });
+    return failure("UNAVAILABLE", { retryAfterSeconds: OUTAGE_SECONDS });
+  }
   log("error", "a request failed with a bug", { requestId, cause: thrown });
   return failure("INTERNAL", { metadata: { requestId } });
 }
