@@ -5,6 +5,7 @@ import { readLimited } from "../lib/read-limited.ts";
 import { orThrow } from "../operations/or-throw.ts";
 import { A2AError } from "../protocol/errors.ts";
 import { parseJson } from "../protocol/json.ts";
+import { toBodyFailure } from "../protocol/unreadable-body.ts";
 import { isObject } from "../protocol/violations.ts";
 
 const MAX_BYTES = 65_536;
@@ -12,13 +13,7 @@ const MAX_BYTES = 65_536;
 /** The members of the object in a request's body; none if there is no body. */
 export async function readJsonBody(request: Request, config: Config): Promise<[string, unknown][]> {
   const body = await readLimited(request, Math.min(MAX_BYTES, config.maxBodyBytes));
-  if (!body.ok) {
-    if (body.error.reason === "too_large") {
-      const message = `The request body is larger than ${body.error.maxBytes} bytes`;
-      throw new A2AError("PAYLOAD_TOO_LARGE", { message });
-    }
-    throw new A2AError("PARSE_ERROR");
-  }
+  if (!body.ok) throw A2AError.from(toBodyFailure(body.error));
   if (body.value === "") return [];
   const [type = ""] = (request.headers.get("content-type") ?? "").split(";", 1);
   // What a page of any site could make a browser send is refused, though it would not have the key.

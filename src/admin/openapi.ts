@@ -11,6 +11,7 @@ const errors: Readonly<Record<string, string>> = {
   401: "The operator's credential is missing or not valid.",
   403: "The credential lacks the scope that the operation names.",
   404: "There is no such thing.",
+  408: "The body has not come in time.",
   413: "The body is too large.",
   500: "A bug. The server's log has more under the request's id.",
   503: "What holds the answer cannot be reached now.",

@@ -25,6 +25,7 @@ export type Reason =
   | "UNAVAILABLE"
   | "RATE_LIMIT_EXCEEDED"
   | "PAYLOAD_TOO_LARGE"
+  | "REQUEST_TIMEOUT"
   | "NOT_FOUND";
 
 /** One wrong field; `field` is a path of proto JSON names such as `message.parts[0].text`. */
@@ -66,6 +67,7 @@ const messages = {
   UNAVAILABLE: "The service is temporarily unavailable",
   RATE_LIMIT_EXCEEDED: "Rate limit exceeded",
   PAYLOAD_TOO_LARGE: "Request body too large",
+  REQUEST_TIMEOUT: "Request body too slow",
   NOT_FOUND: "Not found",
 } satisfies Record<Reason, string>;
 

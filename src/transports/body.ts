@@ -3,6 +3,7 @@
 import type { Config } from "../config.ts";
 import { readLimited } from "../lib/read-limited.ts";
 import { A2AError } from "../protocol/errors.ts";
+import { toBodyFailure } from "../protocol/unreadable-body.ts";
 
 const MEDIA_TYPES: ReadonlySet<string> = new Set(["application/json", "application/a2a+json"]);
 
@@ -17,22 +18,7 @@ export async function readBody(request: Request, config: Pick<Config, "maxBodyBy
   const type = request.headers.get("content-type") || undefined;
   if (type !== undefined && !isJson(type)) throw unsupported();
   const body = await readLimited(request, config.maxBodyBytes);
-  if (!body.ok) {
-    switch (body.error.reason) {
-      case "too_large":
-        throw new A2AError("PAYLOAD_TOO_LARGE", {
-          message: `The request body is larger than ${body.error.maxBytes} bytes`,
-        });
-      case "not_utf8":
-        throw new A2AError("PARSE_ERROR", { message: "Invalid JSON payload: the body is not UTF-8" });
-      case "too_slow":
-        throw new A2AError("INVALID_REQUEST", {
-          message: `The request body was not there within ${body.error.timeoutMs / 1_000} s`,
-        });
-      case "broken":
-        throw new A2AError("PARSE_ERROR", { message: "Invalid JSON payload: the body ended early" });
-    }
-  }
+  if (!body.ok) throw A2AError.from(toBodyFailure(body.error));
   if (type === undefined && body.value !== "") throw unsupported();
   return body.value;
 }

@@ -21,6 +21,7 @@ const ownReasons: ReadonlySet<Reason> = new Set([
   "UNAVAILABLE",
   "RATE_LIMIT_EXCEEDED",
   "PAYLOAD_TOO_LARGE",
+  "REQUEST_TIMEOUT",
   "NOT_FOUND",
 ]);
 

@@ -6,6 +6,7 @@ import { type AnyRoute, matchRoutes } from "../../src/admin/routes.ts";
 import { saveAttempts } from "../../src/store/attempts.ts";
 import { saveConfigs } from "../../src/store/push-configs.ts";
 import { attemptRow, configRow } from "../store/rows.ts";
+import { createTrickle } from "../support/trickle.ts";
 import { adminRoutes, createOperator, type Document, operationAt, startAfresh } from "./operator.ts";
 
 beforeEach(startAfresh);
@@ -129,6 +130,7 @@ describe("routes", () => {
   });
 
   it.each(["retryable", "overloaded"])("answers 503 when an object is %s", async (kind) => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
     const broken = createOperator({
       endpoint: { health: () => Promise.reject(Object.assign(new Error("gone"), { [kind]: true })) },
     });
@@ -195,6 +197,17 @@ describe("fields", () => {
     ["a megabyte", JSON.stringify({ home: "x".repeat(1_000_000) }), 413],
   ])("refuses a body that is %s", async (_, body, status) => {
     expect((await post(body)).status).toBe(status);
+  });
+
+  it("gives up on a body that has not come in 30 s", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    const headers = { "content-type": "application/json" };
+    const answer = operator.send("/admin/v1/replays", { method: "POST", headers, body: createTrickle() });
+    await vi.advanceTimersByTimeAsync(30_000);
+    const response = await answer;
+    vi.useRealTimers();
+    expect(response.status).toBe(408);
+    expect(await response.text()).toContain("The request body was not there within 30 s");
   });
 
   it("refuses a body of another type", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readLimited as readRequest } from "../../src/lib/read-limited.ts";
+import { createTrickle } from "../support/trickle.ts";
 
 /** A body that counts what was taken of it. */
 function createBody(chunks: Iterable<Uint8Array>) {
@@ -106,26 +107,17 @@ describe("readLimited", () => {
 });
 
 describe("a body that trickles in", () => {
-  /** One byte, and then nothing for ever. */
-  function createTrickle() {
-    const state = { canceled: false };
-    const body = new ReadableStream<Uint8Array>({
-      start: (controller) => controller.enqueue(encode("{")),
-      cancel: () => {
-        state.canceled = true;
-      },
-    });
-    return { body, state };
-  }
-
   it.each([null, "10"])("is given up in time, with the Content-Length %s", async (length) => {
-    const { body, state } = createTrickle();
+    let isCanceled = false;
+    const body = createTrickle(() => {
+      isCanceled = true;
+    });
     const headers = length === null ? {} : { "content-length": length };
     const request = new Request("http://server.test", { method: "POST", body, headers });
     expect(await readRequest(request, 100, 30)).toEqual({
       ok: false,
       error: { reason: "too_slow", timeoutMs: 30 },
     });
-    if (length === null) expect(state.canceled).toBe(true);
+    if (length === null) expect(isCanceled).toBe(true);
   });
 });

@@ -1,6 +1,7 @@
 // What both bindings read around the params: version, extensions, keys, event ids, the agent, the media types.
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { createTrickle } from "../support/trickle.ts";
 import { createRecordingApp, hello, ORIGIN, post, rpc } from "./recording-app.ts";
 
 type Send = (headers: Record<string, string>, path?: string) => [string, RequestInit];
@@ -182,6 +183,19 @@ describe.each(sends)("%s", (_, send) => {
     expect(response.status).toBe(413);
     expect(await refusalOf(response)).toMatchObject({ reason: "PAYLOAD_TOO_LARGE" });
     expect(sent).toBe(11_000);
+    expect(app.calls).toEqual([]);
+  });
+
+  it("answers 408 when the body has not come in 30 s", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    const app = createRecordingApp();
+    const [path, init] = send({});
+    const answer = app.fetch(path, { ...init, body: createTrickle() });
+    await vi.advanceTimersByTimeAsync(30_000);
+    const response = await answer;
+    vi.useRealTimers();
+    expect(response.status).toBe(408);
+    expect(await refusalOf(response)).toMatchObject({ reason: "REQUEST_TIMEOUT" });
     expect(app.calls).toEqual([]);
   });
 

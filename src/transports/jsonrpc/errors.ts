@@ -30,6 +30,7 @@ const codes = {
   RATE_LIMIT_EXCEEDED: -31429,
   // A body that was not read is no valid request, and every client knows this number.
   PAYLOAD_TOO_LARGE: -32600,
+  REQUEST_TIMEOUT: -32600,
 } satisfies Record<Reason, number>;
 
 /** Older versions have fewer numbers: 0.3 ends at -32007 (0.3 §8.2), 0.1 at -32005. The rest has those of JSON-RPC. */
@@ -45,6 +46,7 @@ const statuses: Partial<Record<Reason, number>> = {
   PERMISSION_DENIED: 403,
   NOT_FOUND: 404,
   PAYLOAD_TOO_LARGE: 413,
+  REQUEST_TIMEOUT: 408,
   UNAVAILABLE: 503,
   RATE_LIMIT_EXCEEDED: 429,
 };

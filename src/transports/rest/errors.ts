@@ -24,6 +24,7 @@ const statuses = {
   PERMISSION_DENIED: { code: 403, status: "PERMISSION_DENIED" },
   NOT_FOUND: { code: 404, status: "NOT_FOUND" },
   PAYLOAD_TOO_LARGE: { code: 413, status: "INVALID_ARGUMENT" },
+  REQUEST_TIMEOUT: { code: 408, status: "DEADLINE_EXCEEDED" },
   UNAVAILABLE: { code: 503, status: "UNAVAILABLE" },
   RATE_LIMIT_EXCEEDED: { code: 429, status: "RESOURCE_EXHAUSTED" },
 } satisfies Record<Reason, Status>;
