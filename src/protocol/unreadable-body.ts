@@ -13,6 +13,8 @@ export function toBodyFailure(problem: ReadProblem): Failure {
       return failure("REQUEST_TIMEOUT", {
         message: `The request body was not there within ${problem.timeoutMs / 1_000} s`,
       });
+    case "busy":
+      return failure("UNAVAILABLE", { message: "Too many large requests are being read; try again" });
     case "not_utf8":
       return failure("PARSE_ERROR", { message: "Invalid JSON payload: the body is not UTF-8" });
     case "broken":

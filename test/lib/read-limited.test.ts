@@ -121,3 +121,33 @@ describe("a body that trickles in", () => {
     if (length === null) expect(isCanceled).toBe(true);
   });
 });
+
+describe("large bodies that are read at once", () => {
+  const MIB = 1_048_576;
+  const post = (body: ReadableStream<Uint8Array> | string, length?: number) =>
+    new Request("http://server.test", {
+      method: "POST",
+      body,
+      headers: length === undefined ? {} : { "content-length": String(length) },
+    });
+  /** Has sent so many bytes, and then sends nothing. */
+  const stuck = (bytes: number) =>
+    new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new Uint8Array(bytes)) });
+
+  it.each([
+    ["as long as they say they are", () => post(createTrickle(), MIB)],
+    ["as far as they have come", () => post(stuck(MIB))],
+  ])("are held up to 32 MiB, %s; more are refused until these are read or given up", async (_, large) => {
+    const held = Array.from({ length: 32 }, () => readRequest(large(), MIB, 3_000));
+    await scheduler.wait(500);
+    expect(await readRequest(large(), MIB, 3_000)).toEqual({ ok: false, error: { reason: "busy" } });
+    expect(await readRequest(post("x".repeat(16_384)), MIB)).toMatchObject({ ok: true });
+    expect(await readRequest(post(createBody([new Uint8Array(16_384)]).body), MIB)).toMatchObject({
+      ok: true,
+    });
+    for (const { error } of (await Promise.all(held)) as { error?: unknown }[]) {
+      expect(error).toEqual({ reason: "too_slow", timeoutMs: 3_000 });
+    }
+    expect(await readRequest(post("x".repeat(MIB)), MIB)).toMatchObject({ ok: true });
+  });
+});

@@ -199,6 +199,21 @@ describe.each(sends)("%s", (_, send) => {
     expect(app.calls).toEqual([]);
   });
 
+  it("answers 503 while too many large bodies are being read", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    const app = createRecordingApp({ settings: { maxBodyBytes: 16_777_216 } });
+    const [path, init] = send({ "content-type": "application/json", "content-length": "16777216" });
+    const large = () => app.fetch(path, { ...init, body: createTrickle() });
+    const held = [large(), large(), large()];
+    const response = await Promise.race(held);
+    expect([response.status, response.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect(await refusalOf(response)).toMatchObject({ reason: "UNAVAILABLE" });
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect((await Promise.all(held)).map(({ status }) => status)).toEqual([408, 408, 503]);
+    vi.useRealTimers();
+    expect(app.calls).toEqual([]);
+  });
+
   it("asks who is calling before it reads the body", async () => {
     const order: string[] = [];
     const app = createRecordingApp({
