@@ -10,7 +10,7 @@ import type { RequireOperator } from "./auth/operator.ts";
 import type { Sessions } from "./auth/sessions.ts";
 import type { Config } from "./config.ts";
 import type { SignCard } from "./operations/card-signatures.ts";
-import { A2AError } from "./protocol/errors.ts";
+import { A2AError, failure } from "./protocol/errors.ts";
 import { operations } from "./protocol/operations.ts";
 import { EXPOSITION_TYPE } from "./telemetry/exposition.ts";
 import { log } from "./telemetry/log.ts";
@@ -20,8 +20,8 @@ import { CARD_PATH, LEGACY_CARD_PATH, serveCard } from "./transports/discovery.t
 import { toFailure } from "./transports/failure.ts";
 import { serveIndex } from "./transports/index-page.ts";
 import { handleJsonRpc } from "./transports/jsonrpc/handler.ts";
-import { wrongVerb } from "./transports/rest/errors.ts";
-import { failed, handleRest, toJson } from "./transports/rest/handler.ts";
+import { currentRest, type RestDialect, restDialectAt } from "./transports/rest/dialects.ts";
+import { failed, handleRest } from "./transports/rest/handler.ts";
 import { matchPath } from "./transports/rest/routes.ts";
 import { createSessionPaths } from "./transports/sessions.ts";
 
@@ -89,24 +89,31 @@ export function createApp(deps: AppDeps): Hono<Settings> {
     (agentName?: string): Handler =>
     (c) =>
       handleJsonRpc(deps, { request: c.req.raw, agentName, requestId: c.get("requestId") });
-  const rest = (c: Ctx, next: Next) => {
+  const rest: Handler = (c) => {
     // Some clients encode the colon of a custom verb.
-    const match = matchPath(new URL(c.req.url).pathname.replace(/%3a/gi, ":"));
-    if (match === undefined) {
+    const path = new URL(c.req.url).pathname.replace(/%3a/gi, ":");
+    const match = matchPath(path);
+    if (match === undefined && c.req.method === "POST") {
       // One segment and no custom verb can only be meant as an agent, and a POST there as JSON-RPC.
-      const name = c.req.method === "POST" ? /^\/([^/:]+)\/?$/.exec(c.req.path)?.[1] : undefined;
-      return name === undefined ? next() : jsonRpc(name)(c);
+      const agentName = /^\/([^/:]+)\/?$/.exec(c.req.path)?.[1];
+      if (agentName !== undefined) return jsonRpc(agentName)(c);
     }
-    if (match === "malformed") {
-      throw new A2AError("INVALID_REQUEST", { message: "The path is not percent-encoded UTF-8" });
+    const requestId = c.get("requestId");
+    try {
+      if (match === undefined) throw new A2AError("NOT_FOUND");
+      if (match === "malformed") {
+        throw new A2AError("INVALID_REQUEST", { message: "The path is not percent-encoded UTF-8" });
+      }
+      const name = match.verbs.get(c.req.method === "HEAD" ? "GET" : c.req.method);
+      // A HEAD on a stream would open it only to throw it away.
+      if (name === undefined || (c.req.method === "HEAD" && operations[name].streaming)) {
+        agentAtPath(agents, match.tenant);
+        return otherVerb(c, [...match.verbs.keys()], restDialectAt(path));
+      }
+      return handleRest(deps, { request: c.req.raw, match, name, requestId });
+    } catch (error) {
+      return failed(c.req.raw, toFailure(error, requestId), restDialectAt(path));
     }
-    const name = match.verbs.get(c.req.method === "HEAD" ? "GET" : c.req.method);
-    // A HEAD on a stream would open it only to throw it away.
-    if (name === undefined || (c.req.method === "HEAD" && operations[name].streaming)) {
-      agentAtPath(agents, match.tenant);
-      return otherVerb(c, [...match.verbs.keys()]);
-    }
-    return handleRest(deps, { request: c.req.raw, match, name, requestId: c.get("requestId") });
   };
 
   const app = new Hono<Settings>();
@@ -118,7 +125,6 @@ export function createApp(deps: AppDeps): Hono<Settings> {
     const thrown = URL.canParse(raw.url) ? error : new A2AError("INVALID_REQUEST", { message: NO_HOST });
     return failed(raw, toFailure(thrown, c.get("requestId")));
   });
-  app.notFound((c) => failed(c.req.raw, new A2AError("NOT_FOUND").failure));
 
   serve(app, "/", { GET: index, POST: jsonRpc() });
   serve(app, "/health", { GET: health });
@@ -176,10 +182,12 @@ function serve(
 }
 
 /** OPTIONS answers what there is; whether a page of another site may ask for it is decided by `guard`. */
-function otherVerb(c: Ctx, verbs: readonly string[]): Response {
+function otherVerb(c: Ctx, verbs: readonly string[], dialect: RestDialect = currentRest): Response {
   const allow = [...(verbs.includes("GET") ? ["HEAD"] : []), ...verbs, "OPTIONS"].join(", ");
   if (c.req.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } });
-  return toJson(c.req.raw, wrongVerb(), 405, { allow });
+  const response = failed(c.req.raw, failure("METHOD_NOT_ALLOWED"), dialect);
+  response.headers.set("allow", allow);
+  return response;
 }
 
 /** Operators speak JSON: errors have the form of the HTTP+JSON binding, not its media type. */

@@ -26,7 +26,8 @@ export type Reason =
   | "RATE_LIMIT_EXCEEDED"
   | "PAYLOAD_TOO_LARGE"
   | "REQUEST_TIMEOUT"
-  | "NOT_FOUND";
+  | "NOT_FOUND"
+  | "METHOD_NOT_ALLOWED";
 
 /** One wrong field; `field` is a path of proto JSON names such as `message.parts[0].text`. */
 export type FieldViolation = { field: string; description: string };
@@ -69,6 +70,7 @@ const messages = {
   PAYLOAD_TOO_LARGE: "Request body too large",
   REQUEST_TIMEOUT: "Request body too slow",
   NOT_FOUND: "Not found",
+  METHOD_NOT_ALLOWED: "This path does not have this method",
 } satisfies Record<Reason, string>;
 
 /** A Failure with the message of its reason and the first wrong field, unless `detail` brings a better one. */

@@ -23,6 +23,7 @@ const ownReasons: ReadonlySet<Reason> = new Set([
   "PAYLOAD_TOO_LARGE",
   "REQUEST_TIMEOUT",
   "NOT_FOUND",
+  "METHOD_NOT_ALLOWED",
 ]);
 
 /** After an outage has been seen, clients wait so long before they look again. */

@@ -23,6 +23,7 @@ const table: [Reason, number, number, number, string][] = [
   ["PERMISSION_DENIED", -31403, 403, 403, "PERMISSION_DENIED"],
   ["NOT_FOUND", -31404, 404, 404, "NOT_FOUND"],
   ["UNAVAILABLE", -31503, 503, 503, "UNAVAILABLE"],
+  ["METHOD_NOT_ALLOWED", -32601, 405, 405, "UNIMPLEMENTED"],
   ["REQUEST_TIMEOUT", -32600, 408, 408, "DEADLINE_EXCEEDED"],
   ["PAYLOAD_TOO_LARGE", -32600, 413, 413, "INVALID_ARGUMENT"],
 ];
@@ -36,7 +37,7 @@ function failingWith(reason: Reason, detail = {}) {
 }
 
 describe.each(table)("%s", (reason, code, rpcStatus, httpStatus, status) => {
-  const domain = /^-31|PAYLOAD|TIMEOUT/.test(`${code}${reason}`) ? "a2a-edge" : "a2a-protocol.org";
+  const domain = /^-31|PAYLOAD|TIMEOUT|ALLOWED/.test(`${code}${reason}`) ? "a2a-edge" : "a2a-protocol.org";
   const info = {
     "@type": "type.googleapis.com/google.rpc.ErrorInfo",
     reason,

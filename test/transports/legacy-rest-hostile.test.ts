@@ -178,19 +178,26 @@ describe("configs", () => {
 
 describe("paths", () => {
   it.each(["/v1/tasks/%ff", "/%ff/v1/tasks"])("answers 400 at %s", async (path) => {
-    expect((await send(path)).status).toBe(400);
+    expect(await ask("GET", path)).toMatchObject({ status: 400, code: -32600 });
   });
 
-  it.each(["/v1", "/v1/", "/v1/v1/tasks", "/v1/message:nothing", "/nobody/v1/tasks", "/__proto__/v1/tasks"])(
-    "answers 404 at %s",
-    async (path) => {
-      expect((await send(path)).status).toBe(404);
-    },
-  );
+  it.each([
+    ...["/v1", "/v1/", "/v1/v1/tasks", "/v1/message:nothing", "/nobody/v1/tasks", "/__proto__/v1/tasks"],
+    ...["/echo/v1", "/echo/v1/nothing"],
+  ])("answers 404 at %s", async (path) => {
+    expect(await ask("GET", path)).toMatchObject({ status: 404, code: -31404 });
+  });
 
-  it("answers 405 to a verb that a path does not have", async () => {
-    const response = await send("/v1/message:send");
-    expect(response.status).toBe(405);
-    expect(response.headers.get("allow")).toBe("POST, OPTIONS");
+  it.each([
+    ["GET", "/v1/message:send", "POST, OPTIONS"],
+    ["PUT", "/v1/tasks/x", "HEAD, GET, OPTIONS"],
+    ["DELETE", "/echo/v1/tasks", "HEAD, GET, OPTIONS"],
+  ])("answers 405 to %s %s, which does not have it", async (method, path, allow) => {
+    expect(await ask(method, path)).toMatchObject({ status: 405, code: -32601 });
+    expect((await send(path, { method })).headers.get("allow")).toBe(allow);
+  });
+
+  it("answers 404 to a verb that a path of nobody does not have", async () => {
+    expect(await ask("GET", "/nobody/v1/message:send")).toMatchObject({ status: 404, code: -31404 });
   });
 });

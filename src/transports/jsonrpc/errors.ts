@@ -26,6 +26,7 @@ const codes = {
   UNAUTHENTICATED: -31401,
   PERMISSION_DENIED: -31403,
   NOT_FOUND: -31404,
+  METHOD_NOT_ALLOWED: -32601,
   UNAVAILABLE: -31503,
   RATE_LIMIT_EXCEEDED: -31429,
   // A body that was not read is no valid request, and every client knows this number.
@@ -45,6 +46,7 @@ const statuses: Partial<Record<Reason, number>> = {
   UNAUTHENTICATED: 401,
   PERMISSION_DENIED: 403,
   NOT_FOUND: 404,
+  METHOD_NOT_ALLOWED: 405,
   PAYLOAD_TOO_LARGE: 413,
   REQUEST_TIMEOUT: 408,
   UNAVAILABLE: 503,

@@ -34,3 +34,8 @@ const legacyRest: RestDialect = {
 export function restDialect(version: Version): RestDialect {
   return version === "1.0" ? currentRest : legacyRest;
 }
+
+/** The dialect of a path below which nothing may be. */
+export function restDialectAt(path: string): RestDialect {
+  return /^(\/[^/]+)?\/v1(\/|$)/.test(path) ? legacyRest : currentRest;
+}

@@ -1,6 +1,6 @@
 // The error body of the HTTP+JSON binding (§11.6): google.rpc.Status in JSON, and its HTTP status (§5.4).
 
-import { type Failure, failure, type Reason } from "../../protocol/errors.ts";
+import type { Failure, Reason } from "../../protocol/errors.ts";
 import { type ErrorDetail, errorDetails } from "../failure.ts";
 
 type Status = { code: number; status: string };
@@ -23,6 +23,7 @@ const statuses = {
   UNAUTHENTICATED: { code: 401, status: "UNAUTHENTICATED" },
   PERMISSION_DENIED: { code: 403, status: "PERMISSION_DENIED" },
   NOT_FOUND: { code: 404, status: "NOT_FOUND" },
+  METHOD_NOT_ALLOWED: { code: 405, status: "UNIMPLEMENTED" },
   PAYLOAD_TOO_LARGE: { code: 413, status: "INVALID_ARGUMENT" },
   REQUEST_TIMEOUT: { code: 408, status: "DEADLINE_EXCEEDED" },
   UNAVAILABLE: { code: 503, status: "UNAVAILABLE" },
@@ -40,12 +41,4 @@ export function toStatus({ reason }: Failure): number {
 export function toErrorBody(failure: Failure): ErrorBody {
   const { code, status } = statuses[failure.reason];
   return { error: { code, status, message: failure.message, details: errorDetails(failure) } };
-}
-
-/** A known path with a verb it does not have; the only error whose status is not its reason's. */
-export function wrongVerb(): ErrorBody {
-  const { error } = toErrorBody(
-    failure("METHOD_NOT_FOUND", { message: "This path does not have this method" }),
-  );
-  return { error: { ...error, code: 405, status: "UNIMPLEMENTED" } };
 }

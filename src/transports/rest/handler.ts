@@ -69,7 +69,7 @@ function requireDialect(request: Request, { version }: Dialect, config: Config):
   throw new A2AError("METHOD_NOT_FOUND", { message: `A2A ${requested} has no such path` });
 }
 
-/** A failure in the form of this binding, which is also that of paths that are nobody's. */
+/** A failure in the form of this binding, which is also that of paths that are no operation's. */
 export function failed(request: Request, failure: Failure, dialect: RestDialect = currentRest): Response {
   const headers = { ...answerHeaders([], dialect), ...failureHeaders(failure) };
   const body = JSON.stringify(dialect.toErrorBody(failure));
@@ -86,15 +86,6 @@ async function readJsonBody(
   if (text === "") return {};
   const json = orThrow(parseJson(text, config.maxJsonDepth));
   return json === null && version === "0.3" ? {} : fromBody(json);
-}
-
-export function toJson(
-  request: Request,
-  body: unknown,
-  status: number,
-  headers: Record<string, string>,
-): Response {
-  return toResponse(request, JSON.stringify(body), status, headers, currentRest);
 }
 
 function toResponse(
