@@ -156,12 +156,8 @@ export class Jobs {
       store.fail(record, `The job of this task stopped ${MAX_ATTEMPTS} times before its end.`, now());
       return;
     }
-    const after = {
-      ...record,
-      attempt: record.attempt + 1,
-      answered: record.turnInput,
-      job: crypto.randomUUID(),
-    };
+    // The new one reads the messages of the turn from its first; those that were taken are not taken again.
+    const after = { ...record, attempt: record.attempt + 1, job: crypto.randomUUID() };
     store.save({ before: record, after, entries: [] });
   }
 

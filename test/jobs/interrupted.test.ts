@@ -199,6 +199,20 @@ describe("an instance that stops before its end", () => {
       "Booked.",
     ]);
   });
+
+  it("leaves its task waiting as it was, while the next one reads the earlier answers again", {
+    timeout: 30_000,
+  }, async () => {
+    const client = createClient({ agent: "asks-twice" });
+    const { id } = await client.sendForTask("a trip");
+    const before = await client.sendForTask({ says: "Rome", taskId: id });
+    await kill(client.owner, id, 1);
+    await eventually(async () => (await jobOf(client.owner, id)).attempt === 2, 100);
+    const next = await jobIdOf(client.owner, id);
+    await eventually(async () => (await instanceStatus(client.owner, next)) === "running", 100);
+    await scheduler.wait(1_000);
+    expect(await client.get(id)).toEqual(before);
+  });
 });
 
 describe("an instance that an operator pauses", () => {
