@@ -16,6 +16,7 @@
 // each step is journaled and none that finished is run again.
 
 import { AgentSkill } from "../protocol/agent-card.ts";
+import { type Approval, isToolName } from "../protocol/approvals.ts";
 import type { Message } from "../protocol/message.ts";
 import type { Scope } from "../protocol/operations.ts";
 import { parseParams } from "../protocol/parse.ts";
@@ -43,6 +44,8 @@ export type Input = {
   /** The text parts of the message, joined by newlines. */
   text: string;
   message: Message;
+  /** What the message decides about a tool; only when the task had asked for it, and by who may decide. */
+  approval?: Approval;
 };
 
 /**
@@ -84,6 +87,11 @@ type Emissions = {
   /** Leaves the task waiting for the next message, which starts a new turn. */
   inputRequired(content: Content): Ending;
   authRequired(content: Content): Ending;
+  /**
+   * Like authRequired, for the use of a tool that `approvals` of the definition names. Only who has the scope
+   * tool:approve can answer; the next turn's `input.approval` is the decision.
+   */
+  approvalRequired(tool: string, content: Content): Ending;
 };
 
 type Common = Emissions & {
@@ -125,6 +133,8 @@ export type DurableTask = Common & {
   ask(content: Content): Promise<Input>;
   /** Asks for an authorization (TASK_STATE_AUTH_REQUIRED) and waits for the next message. */
   askAuth(content: Content): Promise<Input>;
+  /** Asks for approval of a tool, as approvalRequired does, and waits for the decision. */
+  askApproval(tool: string, content: Content): Promise<Input & { approval: Approval }>;
 };
 
 export type TaskContext = QuickTask | DurableTask;
@@ -142,6 +152,8 @@ type Definition = {
   skills: AgentSkill[];
   /** Skills that only the extended card shows. Without them the agent has no extended card. */
   extendedSkills?: ExtendedSkill[];
+  /** The tools whose use it may ask approval for: 1 to 64 letters, digits, `_`, `.`, `-`. The card names them. */
+  approvals?: string[];
   /** Media types of message parts it takes; default text/plain. "*\/*" takes any. */
   inputModes?: string[];
   outputModes?: string[];
@@ -175,6 +187,7 @@ export type Agent = Readonly<{
   version: string;
   skills: readonly AgentSkill[];
   extendedSkills: readonly ExtendedSkill[];
+  approvals: readonly string[];
   inputModes: readonly string[];
   outputModes: readonly string[];
   developmentOnly: boolean;
@@ -194,7 +207,10 @@ export function defineAgent(definition: AgentDefinition): Agent {
   if (!NAME.test(name)) throw new Error(`agent name ${JSON.stringify(name)} must match ${NAME}`);
   if (RESERVED.has(name)) throw new Error(`agent name ${JSON.stringify(name)} is a path of the server`);
   if (definition.skills.length === 0) throw new Error(`agent ${name} needs at least one skill`);
-  const { title = name, description, version = "1.0.0", extendedSkills = [] } = definition;
+  const { title = name, description, version = "1.0.0", extendedSkills = [], approvals = [] } = definition;
+  for (const tool of approvals) {
+    if (!isToolName(tool)) throw new Error(`agent ${name}: ${JSON.stringify(tool)} cannot be a tool's name`);
+  }
   for (const [member, text] of Object.entries({ title, description, version })) {
     if (text === "") throw new Error(`agent ${name} needs a ${member}`);
   }
@@ -207,6 +223,7 @@ export function defineAgent(definition: AgentDefinition): Agent {
     extendedSkills: extendedSkills.map(({ scope, ...skill }) => {
       return { ...readSkill(name, skill), ...(scope && { scope }) };
     }),
+    approvals,
     inputModes: definition.inputModes ?? ["text/plain"],
     outputModes: definition.outputModes ?? ["text/plain"],
     developmentOnly: definition.developmentOnly ?? false,
@@ -223,10 +240,10 @@ function readSkill(agent: string, skill: AgentSkill): AgentSkill {
   return read.value;
 }
 
-/** The input of a turn, from its message. */
-export function toInput(message: Message): Input {
+/** The input of a turn, from its message and what that decides. */
+export function toInput(message: Message, approval?: Approval): Input {
   const texts = message.parts.flatMap((part) =>
     "text" in part && part.text !== undefined ? [part.text] : [],
   );
-  return { text: texts.join("\n"), message };
+  return { text: texts.join("\n"), message, ...(approval && { approval }) };
 }

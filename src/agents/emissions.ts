@@ -1,6 +1,7 @@
 // What an agent's author may write, turned into what the server stores and sends. It is read by the same
 // schemas as what clients send: the author's mistake must not reach a client as an invalid event.
 
+import { toQuestion } from "../protocol/approvals.ts";
 import { Artifact } from "../protocol/artifact.ts";
 import { Message } from "../protocol/message.ts";
 import { parseParams } from "../protocol/parse.ts";
@@ -8,7 +9,7 @@ import type { Part } from "../protocol/part.ts";
 import type { Schema } from "../protocol/schema.ts";
 import type { TaskState } from "../protocol/state.ts";
 import { type JsonObject, Struct } from "../protocol/struct.ts";
-import type { ArtifactInput, Content } from "./agent.ts";
+import type { Agent, ArtifactInput, Content } from "./agent.ts";
 
 /** What an agent, or the server in its place, says about a task. */
 export type Emission =
@@ -57,12 +58,18 @@ export function toArtifactEmission(input: ArtifactInput, defaultId: string): Emi
   };
 }
 
+type Ids = { id: string; contextId: string };
+
 /** A message of the agent in a task. */
-export function toAgentMessage(
-  task: { id: string; contextId: string },
-  messageId: string,
-  content: Content,
-): Message {
+export function toAgentMessage(task: Ids, messageId: string, content: Content): Message {
   const ids = { messageId, contextId: task.contextId, taskId: task.id };
   return check(Message, { ...ids, role: "ROLE_AGENT", parts: toParts(content) });
+}
+
+/** The status in which a task waits for approval of a tool; `message` says what for. */
+export function toApprovalEmission(agent: Agent, tool: string, message: Message): Emission {
+  if (!agent.approvals.includes(tool)) {
+    throw new InvalidEmission("approval was asked for a tool that the agent does not declare");
+  }
+  return { kind: "status", state: "TASK_STATE_AUTH_REQUIRED", message: { ...message, ...toQuestion(tool) } };
 }

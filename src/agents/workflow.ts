@@ -9,11 +9,18 @@ import { WorkflowEntrypoint, type WorkflowEvent, type WorkflowStep } from "cloud
 import { NonRetryableError } from "cloudflare:workflows";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { loadConfig } from "../config.ts";
+import type { Approval } from "../protocol/approvals.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal, type TaskState } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
 import { type Agent, type Content, type DurableTask, type Input, toInput, toMemory } from "./agent.ts";
-import { type Emission, InvalidEmission, toAgentMessage, toArtifactEmission } from "./emissions.ts";
+import {
+  type Emission,
+  InvalidEmission,
+  toAgentMessage,
+  toApprovalEmission,
+  toArtifactEmission,
+} from "./emissions.ts";
 import { createRegistry } from "./registry.ts";
 
 /** What an instance is created with. */
@@ -33,6 +40,8 @@ export type JobStart = {
   /** The message that began the turn, and its row in the journal. */
   input: Message;
   turnInput: number;
+  /** What that message decides about a tool. */
+  approval?: Approval;
   /** Messages up to the beginning of the turn. */
   history: Message[];
   memory: Record<string, unknown>;
@@ -49,11 +58,14 @@ export type JobReport = {
   memory?: Map<string, unknown>;
 };
 
+/** The row of the next message, 0 if there is none, and what it decides about a tool. */
+export type JobAnswer = { seq: number; over: boolean; approval?: Approval };
+
 /** The home, as a job sees it. `job` authorizes each call. */
 export type JobHome = {
   jobStart(task: string, job: string): Promise<JobStart | null>;
   jobReport(task: string, job: string, report: JobReport): Promise<boolean>;
-  jobAnswer(task: string, job: string, after: number): Promise<{ seq: number; over: boolean }>;
+  jobAnswer(task: string, job: string, after: number): Promise<JobAnswer>;
   jobMessage(task: string, job: string, seq: number): Promise<Message | null>;
 };
 
@@ -171,7 +183,7 @@ class DurableTurn {
       durable: true,
       id: task,
       contextId: start.contextId,
-      input: toInput(start.input),
+      input: toInput(start.input, start.approval),
       history: start.history,
       memory: toMemory(this.#memory, () => start.memory),
       notifications: start.notifications,
@@ -182,6 +194,7 @@ class DurableTurn {
       reject: ending("TASK_STATE_REJECTED"),
       inputRequired: ending("TASK_STATE_INPUT_REQUIRED"),
       authRequired: ending("TASK_STATE_AUTH_REQUIRED"),
+      approvalRequired: (tool, content) => this.#question(tool, content, true),
       artifact: (artifact) => {
         const key = this.#nextKey();
         return this.#report(key, toArtifactEmission(artifact, `artifact-${start.turnSeq}-${key}`), false);
@@ -190,6 +203,7 @@ class DurableTurn {
       sleep: (ms) => onPlatform(step.sleep(`sleep ${++this.#count}`, ms)),
       ask: (content) => this.#ask("TASK_STATE_INPUT_REQUIRED", content),
       askAuth: (content) => this.#ask("TASK_STATE_AUTH_REQUIRED", content),
+      askApproval: (tool, content) => this.#askApproval(tool, content),
     };
   }
 
@@ -219,8 +233,23 @@ class DurableTurn {
     state: "TASK_STATE_INPUT_REQUIRED" | "TASK_STATE_AUTH_REQUIRED",
     content: Content,
   ): Promise<Input> {
-    const { home, step, task, job } = this.#options;
     await this.#status(state, content, false);
+    return this.#answer();
+  }
+
+  async #askApproval(tool: string, content: Content): Promise<Input & { approval: Approval }> {
+    await this.#question(tool, content, false);
+    for (;;) {
+      const input = await this.#answer();
+      const { approval } = input;
+      // A message that came before the question decides nothing.
+      if (approval?.tool === tool) return { ...input, approval };
+    }
+  }
+
+  /** The next message of the task. */
+  async #answer(): Promise<Input> {
+    const { home, step, task, job } = this.#options;
     const place = ++this.#count;
     for (let look = 1; ; look++) {
       const answer = await onPlatform(
@@ -231,7 +260,7 @@ class DurableTurn {
         this.#answered = answer.seq;
         const message = await untilReached(() => home().jobMessage(task, job, answer.seq));
         if (!message) throw new TaskOver();
-        return toInput(message);
+        return toInput(message, answer.approval);
       }
       // The event only says "look again"; without one we look once a day.
       await step
@@ -241,12 +270,21 @@ class DurableTurn {
   }
 
   #status(state: TaskState, content: Content | undefined, ending: boolean): Promise<void> {
-    const { start, task } = this.#options;
     const key = this.#nextKey();
-    const ids = { id: task, contextId: start.contextId };
-    const message =
-      content === undefined ? undefined : toAgentMessage(ids, `${task}-${start.turnSeq}-${key}`, content);
+    const message = content === undefined ? undefined : this.#message(key, content);
     return this.#report(key, { kind: "status", state, ...(message && { message }) }, ending);
+  }
+
+  #question(tool: string, content: Content, ending: boolean): Promise<void> {
+    const key = this.#nextKey();
+    const emission = toApprovalEmission(this.#options.agent, tool, this.#message(key, content));
+    return this.#report(key, emission, ending);
+  }
+
+  #message(key: string, content: Content): Message {
+    const { start, task } = this.#options;
+    const ids = { id: task, contextId: start.contextId };
+    return toAgentMessage(ids, `${task}-${start.turnSeq}-${key}`, content);
   }
 
   #nextKey(): string {

@@ -7,9 +7,12 @@ import { createHash } from "node:crypto";
 
 export type AuditKind =
   | "task.created"
-  /** A follow-up: detail.state says what the task was waiting for, which may be somebody's authorization. */
+  /** A follow-up: detail.state says what the task was waiting for. */
   | "task.continued"
   | "task.canceled"
+  /** A follow-up that decides about detail.tool, in place of task.continued. */
+  | "tool.approved"
+  | "tool.denied"
   | "config.created"
   | "config.replaced"
   | "config.deleted"

@@ -1,8 +1,10 @@
-// The extensions that an agent's card declares (§4.6): those a deployment requires, and our own for webhooks, whose
-// params tell a client what it may ask for without trying (docs/extensions/webhooks.md).
+// The extensions that an agent's card declares (§4.6): those a deployment requires, and our own (docs/extensions). Their
+// params tell a client without trying what it may ask for and will be asked.
 
+import type { Agent } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
 import type { AgentExtension } from "../protocol/agent-card.ts";
+import { APPROVAL_SCOPE, APPROVALS_EXTENSION } from "../protocol/approvals.ts";
 import { MAX_HEADERS } from "../protocol/push-headers.ts";
 import {
   EVENT_NAMES,
@@ -13,10 +15,26 @@ import {
   WEBHOOKS_EXTENSION,
 } from "../protocol/push-options.ts";
 
-export function cardExtensions(config: Config, baseUrl: string): AgentExtension[] {
-  const ours = config.pushNotifications ? [webhooks(config, baseUrl)] : [];
+export function cardExtensions(agent: Agent, config: Config, baseUrl: string): AgentExtension[] {
+  const served = [
+    ...(config.pushNotifications ? [webhooks(config, baseUrl)] : []),
+    ...(agent.approvals.length > 0 ? [approvals(agent)] : []),
+  ];
+  // A default is left out, as ProtoJSON does: the card is signed as it is served.
+  const ours = served.map((extension) => ({
+    ...extension,
+    ...(config.requiredExtensions.some((uri) => uri === extension.uri) && { required: true }),
+  }));
   const others = config.requiredExtensions.filter((uri) => !ours.some((extension) => extension.uri === uri));
   return [...others.map((uri) => ({ uri, required: true })), ...ours];
+}
+
+function approvals({ approvals: tools }: Agent): AgentExtension {
+  return {
+    uri: APPROVALS_EXTENSION,
+    description: "Tools are used when somebody who may has approved of it.",
+    params: { tools: [...tools], scope: APPROVAL_SCOPE },
+  };
 }
 
 function webhooks(config: Config, baseUrl: string): AgentExtension {
@@ -26,8 +44,6 @@ function webhooks(config: Config, baseUrl: string): AgentExtension {
   return {
     uri: WEBHOOKS_EXTENSION,
     description: "Signed push notifications that are retried, filtered and batched as their config says.",
-    // A default is left out, as ProtoJSON does: the card is signed as it is served.
-    ...(config.requiredExtensions.includes(WEBHOOKS_EXTENSION) && { required: true }),
     params: {
       events: [...EVENT_NAMES],
       signatures: ["v1", "v1a"],

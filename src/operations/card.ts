@@ -2,6 +2,7 @@
 // GetExtendedAgentCard (§3.1.11).
 
 import type { Agent } from "../agents/agent.ts";
+import { hasScope } from "../auth/authorize.ts";
 import type { Config } from "../config.ts";
 import { toJsonBytes } from "../lib/bytes.ts";
 import type { AgentCard } from "../protocol/agent-card.ts";
@@ -14,7 +15,7 @@ import type { Answer, Call, Deps } from "./index.ts";
 /** The public card. The default agent's interfaces are the root, every other's its own path. */
 export function agentCard(agent: Agent, config: Config, baseUrl: string): AgentCard {
   const url = agent.name === config.defaultAgent ? baseUrl : `${baseUrl}/${agent.name}`;
-  const extensions = cardExtensions(config, baseUrl);
+  const extensions = cardExtensions(agent, config, baseUrl);
   const versions: readonly string[] = servedVersions(config);
   const served = (interfaces: AgentCard["supportedInterfaces"]) =>
     interfaces.filter(({ protocolVersion }) => versions.includes(protocolVersion));
@@ -56,9 +57,8 @@ export async function getExtendedAgentCard(deps: Deps, { agent, baseUrl, caller 
     throw new A2AError("UNSUPPORTED_OPERATION", { message: "This agent has no extended card." });
   }
   const card = agentCard(agent, deps.config, baseUrl);
-  const { scopes } = caller;
   const more = agent.extendedSkills.flatMap(({ scope, ...skill }) =>
-    scope === undefined || scopes === "all" || scopes.has(scope) ? [skill] : [],
+    scope === undefined || hasScope(caller, scope) ? [skill] : [],
   );
   const extended = { ...card, skills: [...agent.skills, ...more] };
   return { kind: "value", json: toJsonBytes(await deps.signCard(extended, baseUrl)) };

@@ -1,8 +1,9 @@
 // SendMessage (§3.1.1) and SendStreamingMessage (§3.1.2).
 
-import { requireScope } from "../auth/authorize.ts";
+import { hasScope, requireScope } from "../auth/authorize.ts";
 import type { StoredConfig } from "../delivery/stored-config.ts";
 import { sha256 } from "../lib/bytes.ts";
+import { APPROVAL_SCOPE } from "../protocol/approvals.ts";
 import { A2AError } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
 import { operations } from "../protocol/operations.ts";
@@ -73,6 +74,7 @@ async function prepare(
   return {
     shard,
     command: {
+      mayApprove: hasScope(call.caller, APPROVAL_SCOPE),
       agent: agent.name,
       message: message.messageId === "" ? { ...message, messageId: newTaskId } : message,
       ...(call.version !== "1.0" && { version: call.version }),

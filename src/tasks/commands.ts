@@ -21,6 +21,8 @@ export type Sheddable = { sheddable?: boolean | undefined };
 
 export type SendCommand = Sheddable & {
   by: By;
+  /** Whether the caller may decide about tools; by default it may not. */
+  mayApprove?: boolean;
   agent: string;
   message: Message;
   /** The version of A2A that the message came in; absent: 1.0. */

@@ -5,7 +5,7 @@
 // that is not a call is #private: RPC could reach it otherwise.
 
 import { DurableObject } from "cloudflare:workers";
-import type { JobHome, JobReport, JobStart } from "../agents/workflow.ts";
+import type { JobAnswer, JobHome, JobReport, JobStart } from "../agents/workflow.ts";
 import { type AuditTail, EMPTY_TAIL } from "../audit/chain.ts";
 import { loadConfig } from "../config.ts";
 import {
@@ -353,7 +353,7 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     return this.#jobs.report(task, job, report);
   }
 
-  async jobAnswer(task: string, job: string, after: number): Promise<{ seq: number; over: boolean }> {
+  async jobAnswer(task: string, job: string, after: number): Promise<JobAnswer> {
     return this.#jobs.answer(task, job, after);
   }
 

@@ -2,11 +2,13 @@
 
 import { toInput } from "../agents/agent.ts";
 import type { Registry } from "../agents/registry.ts";
+import type { AuditEvent } from "../audit/entry.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
+import { approvalIn, decide } from "./approvals.ts";
 import type { SendCommand } from "./commands.ts";
 import type { Jobs } from "./jobs.ts";
 import { FIRST_ROW, newRecord, receive, type TaskRecord, take } from "./machine.ts";
@@ -129,7 +131,7 @@ export class Inbox {
     };
     const begun: Begun = { kind: "task", id: record.id, input: seq, first: { seq, task, taken: true } };
     // A config that comes with the message hears of everything.
-    const companion = this.#companion(command, record, seq);
+    const companion = this.#companion(command, record, { kind: "task.created" });
     if (agent.isDurable(toInput(message))) {
       jobs.begin({ before: undefined, record, entries: [step.entry], companion });
       return ok(begun);
@@ -168,6 +170,8 @@ export class Inbox {
         failure("UNSUPPORTED_OPERATION", { message, metadata: { taskId: id, state: stored.state } }),
       );
     }
+    const decided = decide(store.journal, stored, command);
+    if (!decided.ok) return decided;
     const live = turns.get(id);
     const step = receive(live?.record ?? stored, command.message, {
       version: command.version,
@@ -176,8 +180,14 @@ export class Inbox {
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
     const refused = command.push && this.#options.push.check(id, command.push);
     if (refused) return err(refused);
-    const { seq } = step.entry;
-    const companion = this.#companion(command, stored, seq);
+    const approval = decided.value;
+    const companion = this.#companion(
+      command,
+      step.record,
+      approval
+        ? { kind: approval.approved ? "tool.approved" : "tool.denied", detail: { tool: approval.tool } }
+        : { kind: "task.continued", detail: { state: stored.state } },
+    );
     let taken = false;
     let begun: TaskRecord | undefined;
     if (live) {
@@ -191,7 +201,8 @@ export class Inbox {
     // As the turn found it: the agent may have said something already.
     const record = begun ?? store.get(id) ?? stored;
     const task = store.journal.toTask(record, { historyLength: command.historyLength, artifacts: true });
-    return ok({ kind: "task", id, input: seq, first: { seq: record.seq, task, taken } });
+    const input = step.entry.seq;
+    return ok({ kind: "task", id, input, first: { seq: record.seq, task, taken } });
   }
 
   /** Begins the turn that answers the next message waiting in the task's journal; the task as it begins. */
@@ -205,26 +216,31 @@ export class Inbox {
       return undefined;
     }
     const message = JSON.parse(input.body) as Message;
+    const approval = approvalIn(store.journal, stored.id, input);
     const record = { ...step.record, turnInput: input.seq, attempt: 1, turnSeq: step.entry.seq, job: null };
-    if (agent.isDurable(toInput(message))) {
+    if (agent.isDurable(toInput(message, approval))) {
       jobs.begin({ before: stored, record, entries: [step.entry] });
     } else {
       store.save({ before: stored, after: record, entries: [step.entry] });
-      turns.begin({ agent, message, version: input.version, record, stored: record, pending: [] });
+      const { version } = input;
+      turns.begin({ agent, message, approval, version, record, stored: record, pending: [] });
     }
     return record;
   }
 
   /**
-   * What is written in the transaction that takes the message: who sent it, the answer to its Idempotency-Key, and the
-   * push notification config it brings, which hears of all that follows.
+   * What is written in the transaction that takes the message: who did what by it, the answer to its Idempotency-Key,
+   * and the push notification config it brings, which hears of all that follows.
    */
-  #companion({ by, idempotency, push: config }: SendCommand, record: TaskRecord, input: number): () => void {
+  #companion(
+    { by, idempotency, push: config }: SendCommand,
+    record: TaskRecord,
+    { kind, ...what }: Pick<AuditEvent, "kind" | "detail">,
+  ): () => void {
     const { store, now, push } = this.#options;
+    const input = record.inputs;
     return () => {
-      const task = { ...by, agent: record.agent, task: record.id };
-      if (input === FIRST_ROW) store.record({ kind: "task.created", ...task });
-      else store.record({ kind: "task.continued", ...task, detail: { state: record.state } });
+      store.record({ kind, ...by, agent: record.agent, task: record.id, ...what });
       if (idempotency) store.saveReplay(idempotency, { task: record.id, input }, now());
       if (config) push.forgetSoon(record.id, config.id, push.save(record, config, input - 1, by));
     };

@@ -5,11 +5,12 @@
 // it, notice that it has died. Every step of it may be repeated, so it is run at once and again by the alarm.
 // In the other direction the instance reports here, and is heard as long as it is its task's present one.
 
-import type { JobParams, JobReport, JobStart } from "../agents/workflow.ts";
+import type { JobAnswer, JobParams, JobReport, JobStart } from "../agents/workflow.ts";
 import type { StoredConfig } from "../delivery/stored-config.ts";
 import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
+import { approvalIn } from "./approvals.ts";
 import { toTask } from "./journal.ts";
 import { apply, type Entry, type TaskRecord, take, tooLarge } from "./machine.ts";
 import { memoryTooLarge, type Store } from "./store.ts";
@@ -177,10 +178,12 @@ export class Jobs {
     const begun = store.journal.read(task, 0).filter((entry) => entry.seq <= turnInput);
     const input = begun.at(-1);
     if (!input) return null;
+    const approval = approvalIn(store.journal, task, input);
     return {
       contextId,
       turnSeq,
       turnInput,
+      ...(approval && { approval }),
       input: JSON.parse(input.body) as Message,
       history: toTask(record, begun, { artifacts: false }).history ?? [],
       memory: store.loadMemory(record.agent, contextId),
@@ -220,8 +223,8 @@ export class Jobs {
     });
   }
 
-  /** The journal row of the first message after row `after`, 0 if there is none; it counts as taken. */
-  answer(task: string, job: string, after: number): { seq: number; over: boolean } {
+  /** The first message after row `after`; it counts as taken from then on. */
+  answer(task: string, job: string, after: number): JobAnswer {
     const { store, now } = this.#options;
     const record = this.#find(task, job);
     if (!record) return { seq: 0, over: true };
@@ -232,7 +235,8 @@ export class Jobs {
       const after = step?.record ?? { ...record, answered: next.seq };
       store.save({ before: record, after, entries: step ? [step.entry] : [] });
     }
-    return { seq: next.seq, over: false };
+    const approval = approvalIn(store.journal, task, next);
+    return { seq: next.seq, over: false, ...(approval && { approval }) };
   }
 
   /** The message in row `seq` of the task's journal. */

@@ -120,6 +120,15 @@ export class Journal {
     });
   }
 
+  /** The newest status before row `seq`. */
+  statusBefore(task: string, seq: number): Task["status"] | undefined {
+    const query =
+      "SELECT seq FROM journal WHERE task = ? AND seq < ? AND kind = 'status' ORDER BY seq DESC LIMIT 1";
+    const [row] = this.#sql.exec<{ seq: number }>(query, task, seq).toArray();
+    const entry = row && this.entry(task, row.seq);
+    return entry && statusOf(entry);
+  }
+
   /** The row of the follow-up that the call `command` brought. */
   findCommand(task: string, command: string): number | undefined {
     const query = "SELECT seq FROM journal WHERE task = ? AND kind = 'message' AND ref = ?";

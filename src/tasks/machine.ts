@@ -4,6 +4,7 @@
 
 import type { Emission } from "../agents/emissions.ts";
 import { utf8Length } from "../lib/bytes.ts";
+import { toolAsked } from "../protocol/approvals.ts";
 import type { StreamResponse } from "../protocol/events.ts";
 import type { Message } from "../protocol/message.ts";
 import { canTransition, isTerminal, type TaskState } from "../protocol/state.ts";
@@ -112,6 +113,8 @@ export function apply(record: TaskRecord, emission: Emission, now: number): Step
       statusAt,
       statusSeq: entry.seq,
       attempt: isTerminal(emission.state) ? 0 : next.attempt,
+      // A message that came before the question is part of the conversation, and no answer.
+      ...(toolAsked(emission) !== undefined && { answered: next.inputs }),
     },
     entry,
   };

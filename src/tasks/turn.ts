@@ -13,8 +13,15 @@ import {
   toInput,
   toMemory,
 } from "../agents/agent.ts";
-import { type Emission, InvalidEmission, toAgentMessage, toArtifactEmission } from "../agents/emissions.ts";
+import {
+  type Emission,
+  InvalidEmission,
+  toAgentMessage,
+  toApprovalEmission,
+  toArtifactEmission,
+} from "../agents/emissions.ts";
 import { utf8Length } from "../lib/bytes.ts";
+import type { Approval } from "../protocol/approvals.ts";
 import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts";
 import type { Version } from "../protocol/version.ts";
@@ -59,6 +66,8 @@ export type TurnStart = {
   agent: Agent;
   host: TurnHost;
   message: Message;
+  /** What the message decides about a tool. */
+  approval?: Approval | undefined;
   /** The version of A2A that the message came in; absent: 1.0. */
   version?: Version | undefined;
   /** The task as the turn begins, and as it is stored (undefined: not yet). */
@@ -79,6 +88,7 @@ export class Turn {
   readonly #agent: Agent;
   readonly #host: TurnHost;
   readonly #message: Message;
+  readonly #approval: Approval | undefined;
   readonly #version: Version;
   readonly #notifications: Notifications;
   readonly #abort = new AbortController();
@@ -99,6 +109,7 @@ export class Turn {
     this.#agent = start.agent;
     this.#host = start.host;
     this.#message = start.message;
+    this.#approval = start.approval;
     this.#version = start.version ?? "1.0";
     this.#notifications = start.notifications;
     this.#record = start.record;
@@ -311,7 +322,7 @@ export class Turn {
       durable: false,
       id: this.#record.id,
       contextId: this.#record.contextId,
-      input: toInput(this.#message),
+      input: toInput(this.#message, this.#approval),
       version: this.#version,
       get history() {
         return turn.#stored ? turn.#host.loadHistory(turn.#record) : [turn.#message];
@@ -326,6 +337,8 @@ export class Turn {
       reject: (content) => status("TASK_STATE_REJECTED", content),
       inputRequired: (content) => status("TASK_STATE_INPUT_REQUIRED", content),
       authRequired: (content) => status("TASK_STATE_AUTH_REQUIRED", content),
+      approvalRequired: async (tool, content) =>
+        this.#attempt(() => this.#emit(toApprovalEmission(this.#agent, tool, this.#agentMessage(content)))),
       artifact: async (artifact) => this.#attempt(() => this.#artifact(artifact)),
       reply: async (content) => this.#attempt(() => this.#reply(content)),
     };

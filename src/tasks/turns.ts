@@ -3,10 +3,12 @@
 
 import type { Agent, QuickTask } from "../agents/agent.ts";
 import type { StoredConfig } from "../delivery/stored-config.ts";
+import type { Approval } from "../protocol/approvals.ts";
 import type { Message } from "../protocol/message.ts";
 import { isTerminal } from "../protocol/state.ts";
 import type { Version } from "../protocol/version.ts";
 import { log } from "../telemetry/log.ts";
+import { approvalIn } from "./approvals.ts";
 import { toTask } from "./journal.ts";
 import type { Entry, TaskRecord } from "./machine.ts";
 import type { Store } from "./store.ts";
@@ -35,6 +37,7 @@ export type TurnsOptions = {
 export type Begin = {
   agent: Agent;
   message: Message;
+  approval?: Approval | undefined;
   version?: Version | undefined;
   record: TaskRecord;
   stored: TaskRecord | undefined;
@@ -136,7 +139,9 @@ export class Turns {
     const record = { ...stored, attempt: stored.attempt + 1 };
     store.save({ before: stored, after: record, entries: [] });
     const message = JSON.parse(input.body) as Message;
-    this.begin({ agent, message, version: input.version, record, stored: record, pending: [], journal });
+    const approval = approvalIn(store.journal, stored.id, input);
+    const { version } = input;
+    this.begin({ agent, message, approval, version, record, stored: record, pending: [], journal });
   }
 
   /** The watchdog: fails turns that have lasted too long. */

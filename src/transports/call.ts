@@ -10,6 +10,7 @@ import type { Config } from "../config.ts";
 import { type JsonBytes, toJsonBytes } from "../lib/bytes.ts";
 import type { Answer, Call } from "../operations/index.ts";
 import { orThrow } from "../operations/or-throw.ts";
+import { APPROVALS_EXTENSION } from "../protocol/approvals.ts";
 import { A2AError } from "../protocol/errors.ts";
 import { type OperationName, operations } from "../protocol/operations.ts";
 import { parseParams } from "../protocol/parse.ts";
@@ -72,8 +73,7 @@ export type ServiceParameters = Pick<Call, "extensions" | "idempotencyKey" | "la
 export function readServiceParameters(
   headers: Headers,
   config: Config,
-  name: OperationName,
-  dialect: Pick<Dialect, "extensionsHeader">,
+  { agent, name, dialect }: { agent: Agent; name: OperationName; dialect: Pick<Dialect, "extensionsHeader"> },
 ): ServiceParameters {
   const declared = parseExtensions(headers.get(dialect.extensionsHeader) ?? undefined);
   const missing = config.requiredExtensions.filter((uri) => !declared.includes(uri));
@@ -83,7 +83,9 @@ export function readServiceParameters(
       metadata: { extensions: missing.join(",") },
     });
   }
-  const parameters: ServiceParameters = { extensions: declared.filter((uri) => isServed(uri, config)) };
+  const parameters: ServiceParameters = {
+    extensions: declared.filter((uri) => isServed(uri, agent, config)),
+  };
   const isSend = name === "SendMessage" || name === "SendStreamingMessage";
   const key = isSend ? headers.get("idempotency-key") : null;
   if (key !== null) {
@@ -107,9 +109,11 @@ export function readServiceParameters(
   return parameters;
 }
 
-/** Whether the card declares an extension: others are ignored (§3.2.6). */
-function isServed(uri: string, config: Config): boolean {
-  return config.requiredExtensions.includes(uri) || (uri === WEBHOOKS_EXTENSION && config.pushNotifications);
+/** Whether the agent's card declares an extension: others are ignored (§3.2.6). */
+function isServed(uri: string, agent: Agent, config: Config): boolean {
+  if (uri === WEBHOOKS_EXTENSION && config.pushNotifications) return true;
+  if (uri === APPROVALS_EXTENSION && agent.approvals.length > 0) return true;
+  return config.requiredExtensions.includes(uri);
 }
 
 function checkHeader(field: string, value: string, form: RegExp, description: string): string {
@@ -183,10 +187,11 @@ export async function perform(deps: Deps, asked: Asked): Promise<Performed> {
   const { request, caller, atPath, dialect, reading } = asked;
   const { config, agents } = deps;
   const { operation, params, write, explain, choosesTask } = reading;
-  const service = readServiceParameters(request.headers, config, operation, dialect);
+  const agent = chooseAgent(agents, atPath, params.tenant);
+  const service = readServiceParameters(request.headers, config, { agent, name: operation, dialect });
   const call: Call = {
     caller,
-    agent: chooseAgent(agents, atPath, params.tenant),
+    agent,
     version: dialect.version,
     params,
     ...(choosesTask && { choosesTask }),

@@ -25,6 +25,7 @@ test("fills in the defaults of a definition", () => {
     title: "talker",
     version: "1.0.0",
     extendedSkills: [],
+    approvals: [],
     inputModes: ["text/plain"],
     outputModes: ["text/plain"],
     developmentOnly: false,
@@ -42,6 +43,13 @@ test.each(["health", "ready", "metrics", "admin", "rpc", "ws", "tasks", "v1", "a
   "refuses the name %s, which is a path of the server",
   (name) => {
     expect(() => define({ name })).toThrow("is a path of the server");
+  },
+);
+
+test.each(["", "two words", "x".repeat(65)])(
+  "refuses the tool %j, which the audit could not name",
+  (tool) => {
+    expect(() => define({ approvals: ["publish", tool] })).toThrow("cannot be a tool's name");
   },
 );
 

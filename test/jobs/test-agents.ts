@@ -24,7 +24,8 @@ function count(place: string): number {
 const skills = [{ id: "test", name: "Test", description: "Exists for a test.", tags: ["test"] }];
 
 function durable(name: string, run: (task: DurableTask) => Promise<void>): Agent {
-  return defineAgent({ name, description: "Exists for a test.", skills, durable: true, run });
+  const approvals = ["publish", "delete"];
+  return defineAgent({ name, description: "Exists for a test.", skills, approvals, durable: true, run });
 }
 
 /** Asks twice in the middle of its turn, and says what it heard. */
@@ -47,6 +48,29 @@ const asksForApproval = durable("asks-for-approval", async (task) => {
   const approval = await task.askAuth("May I?");
   if (approval.text === "yes") await task.complete("Done.");
   else await task.reject("Then not.");
+});
+
+/** Asks for approval of two tools in the middle of its turn, between them for a word. */
+const asksForTools = durable("asks-for-tools", async (task) => {
+  await task.working("Thinking");
+  await task.sleep(Number(/sleep:(\d+)/.exec(task.input.text)?.[1] ?? 0));
+  const first = await task.askApproval("publish", "May I publish?");
+  const word = await task.ask("How?");
+  const second = await task.askApproval("delete", "May I delete?");
+  const told = [first.approval, word.approval, word.text, second.approval];
+  await task.artifact({ artifactId: "told", parts: [{ text: JSON.stringify(told) }] });
+  await task.complete("Done.");
+});
+
+/** Asks at the end of a turn, for the next to go on with. */
+const asksAtTheEnd = durable("asks-at-the-end", async (task) => {
+  const { approval } = task.input;
+  if (!approval) return task.approvalRequired("publish", "May I?");
+  await task.complete(JSON.stringify(approval));
+});
+
+const asksForAnother = durable("asks-for-another", async (task) => {
+  await task.askApproval("format-disk", "May I?");
 });
 
 const throws = durable("throws", async (task) => {
@@ -174,6 +198,9 @@ const testAgents: readonly Agent[] = [
   asksTwice,
   asksLate,
   asksForApproval,
+  asksForTools,
+  asksAtTheEnd,
+  asksForAnother,
   throws,
   emitsRubbish,
   retriesStep,

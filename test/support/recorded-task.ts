@@ -8,18 +8,18 @@ import type {
   ArtifactInput,
   Content,
   DurableTask,
-  Input,
   QuickTask,
   TaskContext,
 } from "../../src/agents/agent.ts";
 import { toInput } from "../../src/agents/agent.ts";
+import type { Approval } from "../../src/protocol/approvals.ts";
 import type { Message } from "../../src/protocol/message.ts";
 import type { Part } from "../../src/protocol/part.ts";
 import type { Version } from "../../src/protocol/version.ts";
 
-/** In order: a status as [state, text], an artifact, a reply, or a sleep. */
+/** In order: a status with its text and the tool that it asks approval for, an artifact, a reply, or a sleep. */
 export type Said =
-  | { state: string; text?: string }
+  | { state: string; text?: string; tool?: string }
   | { artifact: ArtifactInput }
   | { reply: string }
   | { sleep: number };
@@ -30,6 +30,8 @@ export type Setup = {
   id?: string;
   contextId?: string;
   messageId?: string;
+  /** What the message decides about a tool. */
+  approval?: Approval;
   version?: Version;
   /** Messages of the task before this one. */
   earlier?: readonly Message[];
@@ -52,7 +54,7 @@ export async function runTurn(agent: Agent, setup: Setup): Promise<Said[]> {
     ended = true;
     return spoken;
   };
-  const input = toInput(message(setup.says, setup.messageId));
+  const input = toInput(message(setup.says, setup.messageId), setup.approval);
   const memory = setup.memory ?? new Map<string, unknown>();
 
   const common = {
@@ -77,6 +79,7 @@ export async function runTurn(agent: Agent, setup: Setup): Promise<Said[]> {
     reject: (content?: Content) => end(status("rejected", content)),
     inputRequired: (content: Content) => end(status("input-required", content)),
     authRequired: (content: Content) => end(status("auth-required", content)),
+    approvalRequired: (tool: string, content: Content) => end({ ...status("auth-required", content), tool }),
   };
   const quick: QuickTask = {
     ...common,
@@ -92,6 +95,7 @@ export async function runTurn(agent: Agent, setup: Setup): Promise<Said[]> {
     sleep: (ms) => say({ sleep: ms }),
     ask: unanswered,
     askAuth: unanswered,
+    askApproval: unanswered,
   };
   const task: TaskContext = agent.isDurable(input) ? durable : quick;
   await agent.run(task);
@@ -134,6 +138,6 @@ function uniqueSteps(): DurableTask["step"] {
   };
 }
 
-function unanswered(): Promise<Input> {
+function unanswered(): Promise<never> {
   throw new Error("nobody answers this task in the middle of a turn");
 }

@@ -42,6 +42,7 @@ const stage = defineAgent({
   description: "Does what a test says.",
   skills: [{ id: "test", name: "Test", description: "Exists for tests.", tags: ["test"] }],
   inputModes: ["*/*"],
+  approvals: ["publish", "delete"],
   // Not async: what an act throws before its first await, this throws.
   run(task) {
     const { text } = task.input;
