@@ -176,7 +176,7 @@ describe("with every scope but the one", () => {
     const { text } = await makeKey(scopes.filter((other) => other !== scope));
     const before = await everything();
     const closed = doors.filter((door) => door.scope === scope);
-    // No operation asks for it: agents do.
+    // No operation asks for it: agents do (test/auth/approvals.test.ts).
     expect(closed.length > 0).toBe(scope !== "tool:approve");
     for (const door of closed) {
       const { status, text: answer } = await knock(door, bearer(text));

@@ -1,12 +1,13 @@
-// Four kinds of work that a company's agent does, told apart by the text: a secure task, the processing of
-// files, a batch, and a standard task. The secure one comes first: a text that also says "file" must not
-// lose its check.
+// Five kinds of work that a company's agent does, told apart by the text: publishing, a secure task, the processing
+// of files, a batch, and a standard task. What is checked comes first: a text that also says "file" must not lose its
+// checks, and one that is to be published securely has both.
 
 import type { Part } from "../protocol/part.ts";
-import { defineAgent, type QuickTask } from "./agent.ts";
+import { defineAgent, type QuickTask, toInput } from "./agent.ts";
 import { parseCount, progress } from "./progress.ts";
 
 const PAUSE_MS = 100;
+const PUBLISH = "publish";
 const DEFAULT_ITEMS = 5;
 const MAX_ITEMS = 100;
 
@@ -21,9 +22,11 @@ const sampleFiles: readonly FileFacts[] = [
 export const enterprise = defineAgent({
   name: "enterprise",
   title: "Enterprise",
-  description: "Processes files and batches, and tasks whose webhook must be trusted.",
+  description:
+    "Processes files and batches, publishes with approval, and does tasks whose webhook must be trusted.",
   inputModes: ["*/*"],
   outputModes: ["text/plain", "application/json"],
+  approvals: [PUBLISH],
   skills: [
     {
       id: "file-processing",
@@ -38,6 +41,13 @@ export const enterprise = defineAgent({
       description: `Works through 1 to ${MAX_ITEMS} items (default ${DEFAULT_ITEMS}) and reports its progress.`,
       tags: ["batch", "progress", "demo"],
       examples: ["Run a batch of 20 items"],
+    },
+    {
+      id: "publishing",
+      name: "Publishing",
+      description: "Publishes what the message says, once somebody who may has approved of it.",
+      tags: ["approval", "demo"],
+      examples: ["Publish the quarterly report"],
     },
     {
       id: "standard-task",
@@ -57,24 +67,39 @@ export const enterprise = defineAgent({
     },
   ],
   async run(task) {
-    const { text } = task.input;
-    if (/\bsecur/i.test(text)) return runSecure(task);
+    const { text, approval } = task.input;
+    if (approval) return publish(task, approval.approved);
+    const isSecure = /\bsecur/i.test(text);
+    const { configured, validated } = task.notifications;
+    if (isSecure && configured && !validated) {
+      return task.fail("A secure task needs a validated webhook, and this one has not been validated.");
+    }
+    if (/\bpublish/i.test(text)) {
+      return task.approvalRequired(PUBLISH, `Publishing needs approval. It would be published: ${text}`);
+    }
+    if (isSecure) return runSecure(task);
     if (/\bfiles?\b/i.test(text)) return processFiles(task);
     if (/\bbatch/i.test(text)) return runBatch(task);
     return runStandard(task);
   },
 });
 
+/** What was asked for is what the task began with, whatever was said since. */
+async function publish(task: QuickTask, approved: boolean): Promise<void> {
+  if (!approved) return task.reject("It was not published: approval was denied.");
+  const [first = task.input.message] = task.history;
+  await task.working("Publishing");
+  await pause(task);
+  await report(task, "publication", `Published: ${toInput(first).text}`);
+  await task.complete("It was published.");
+}
+
 async function runSecure(task: QuickTask): Promise<void> {
-  const { configured, validated } = task.notifications;
-  if (configured && !validated) {
-    return task.fail("A secure task needs a validated webhook, and this one has not been validated.");
-  }
   await task.working("Running the secure task");
   await pause(task);
   await report(task, "secure-report", "The secure task was done.");
   await task.complete(
-    configured
+    task.notifications.configured
       ? "The secure task was done; its webhook is validated."
       : "The secure task was done. Note: it has no webhook, so there was none to validate.",
   );

@@ -1,8 +1,8 @@
-// The enterprise agent: four kinds of work, chosen by the text.
+// The enterprise agent: five kinds of work, chosen by the text.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { enterprise } from "../../src/agents/enterprise.ts";
-import { artifactsOf, runTurn, type Said, statusesOf } from "../support/recorded-task.ts";
+import { artifactsOf, message, runTurn, type Said, statusesOf } from "../support/recorded-task.ts";
 
 beforeEach(() => {
   vi.spyOn(scheduler, "wait").mockImplementation(async (_ms, options) => options?.signal?.throwIfAborted());
@@ -46,6 +46,61 @@ describe("a secure task", () => {
       notifications: { configured: true, validated: false },
     });
     expect(statusesOf(said)[0]).toMatch(/^failed/);
+  });
+});
+
+describe("publishing", () => {
+  const asked = [message("Publish the report"), message("Publishing needs approval.")];
+
+  test("asks for approval, and does nothing before", async () => {
+    const said = await runTurn(enterprise, { says: "Publish the report" });
+    expect(said).toEqual([
+      {
+        state: "auth-required",
+        text: "Publishing needs approval. It would be published: Publish the report",
+        tool: "publish",
+      },
+    ]);
+  });
+
+  test("is done when it was approved, with what was asked for at first", async () => {
+    const said = await runTurn(enterprise, {
+      says: [{ text: "approve" }, { text: "and the files, too" }],
+      approval: { tool: "publish", approved: true },
+      earlier: asked,
+    });
+    expect(said).toEqual([
+      { state: "working", text: "Publishing" },
+      {
+        artifact: {
+          artifactId: "publication",
+          name: "publication",
+          parts: [{ text: "Published: Publish the report" }],
+        },
+      },
+      { state: "completed", text: "It was published." },
+    ]);
+  });
+
+  test("is rejected when it was denied", async () => {
+    const approval = { tool: "publish", approved: false };
+    const said = await runTurn(enterprise, { says: [{ data: {} }], approval, earlier: asked });
+    expect(said).toEqual([{ state: "rejected", text: "It was not published: approval was denied." }]);
+  });
+
+  test.each(["publish the files", "publish a batch", "securely publish it"])(
+    "is asked about whatever else the text says: %s",
+    async (says) => {
+      expect(statusesOf(await runTurn(enterprise, { says }))).toEqual([
+        expect.stringMatching(/^auth-required/),
+      ]);
+    },
+  );
+
+  test("securely needs a validated webhook besides", async () => {
+    const notifications = { configured: true, validated: false };
+    const said = await runTurn(enterprise, { says: "publish it securely", notifications });
+    expect(statusesOf(said)).toEqual([expect.stringMatching(/^failed/)]);
   });
 });
 

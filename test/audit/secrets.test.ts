@@ -40,6 +40,10 @@ describe("the audit", () => {
     });
     await client.request(`/tasks?pageToken=${SECRET}`);
     await client.sendForTask({ says: SAID, taskId: id });
+    const publisher = createClient({ owner: client.owner, agent: "enterprise" });
+    const { id: taskId } = await publisher.sendForTask(`publish ${SAID}`);
+    const parts = [{ data: { approved: true, [SAID]: SECRET } }, { text: SAID }];
+    await publisher.sendForTask({ parts, taskId });
     const other = await client.start(SAID);
     await client.cancel(other.id);
     // Credentials that are not taken, where each kind belongs.
@@ -84,7 +88,14 @@ describe("the audit", () => {
     ]);
     // It was looked for where there was something to be found.
     for (const kind of [
-      ...["task.created", "task.continued", "task.canceled", "config.created", "config.replaced"],
+      ...[
+        "task.created",
+        "task.continued",
+        "task.canceled",
+        "tool.approved",
+        "config.created",
+        "config.replaced",
+      ],
       ...["config.secret_rotated", "config.paused", "operator.request", "operator.made"],
     ]) {
       expect(audited).toContain(kind);
