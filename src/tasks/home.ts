@@ -5,7 +5,7 @@
 // that is not a call is #private: RPC could reach it otherwise.
 
 import { DurableObject } from "cloudflare:workers";
-import type { JobAnswer, JobHome, JobReport, JobStart } from "../agents/workflow.ts";
+import type { JobAnswer, JobHome, JobReport, JobStart } from "../agents/job.ts";
 import { type AuditTail, EMPTY_TAIL } from "../audit/chain.ts";
 import { loadConfig } from "../config.ts";
 import {

@@ -5,7 +5,7 @@
 // it, notice that it has died. Every step of it may be repeated, so it is run at once and again by the alarm.
 // In the other direction the instance reports here, and is heard as long as it is its task's present one.
 
-import type { JobAnswer, JobParams, JobReport, JobStart } from "../agents/workflow.ts";
+import type { JobAnswer, JobParams, JobReport, JobStart } from "../agents/job.ts";
 import type { StoredConfig } from "../delivery/stored-config.ts";
 import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal } from "../protocol/state.ts";

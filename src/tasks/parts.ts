@@ -1,7 +1,7 @@
 // What a home is made of, put together once an object: storage, turns, jobs, notifications, limits and the clock.
 
+import type { JobParams } from "../agents/job.ts";
 import { createRegistry } from "../agents/registry.ts";
-import type { JobParams } from "../agents/workflow.ts";
 import { AuditShipping } from "../audit/shipping.ts";
 import type { Config } from "../config.ts";
 import { saveAudit } from "../store/audit.ts";

@@ -3,7 +3,7 @@
 
 import { abortAllDurableObjects, env, evictDurableObject, runInDurableObject, SELF } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { JobHome } from "../../src/agents/workflow.ts";
+import type { JobHome } from "../../src/agents/job.ts";
 import type { AuditEntry, AuditEvent } from "../../src/audit/entry.ts";
 import { createApiKey, getApiKey } from "../../src/store/api-keys.ts";
 import { saveAttempts } from "../../src/store/attempts.ts";

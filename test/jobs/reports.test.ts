@@ -3,7 +3,7 @@
 
 import { env } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import type { JobHome, JobReport } from "../../src/agents/workflow.ts";
+import type { JobHome, JobReport } from "../../src/agents/job.ts";
 import { createClient, eventually, homeOf, kindOf, textOf } from "../support/client.ts";
 import { jobIdOf } from "../support/jobs.ts";
 

@@ -4,7 +4,7 @@
 // sees the server's calls.
 
 import { runInDurableObject } from "cloudflare:test";
-import type { JobParams } from "../../src/agents/workflow.ts";
+import type { JobParams } from "../../src/agents/job.ts";
 import type { HomeObject } from "../../src/tasks/home.ts";
 import { homeOf } from "./client.ts";
 
