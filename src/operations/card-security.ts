@@ -22,13 +22,28 @@ const SCOPES = ["task:read", "task:write"];
 export function cardSecurity(
   accepted: Accepted,
 ): Pick<AgentCard, "securitySchemes" | "securityRequirements"> {
-  const declared = [...apiKeys(accepted), ...tokens(accepted)];
-  if (declared.length === 0) return {};
+  const credentials = [...apiKeys(accepted), ...tokens(accepted)];
+  if (credentials.length === 0) return {};
+  const declared = [...credentials, session];
   return {
     securitySchemes: Object.fromEntries(declared.map(({ name, scheme }) => [name, scheme])),
     securityRequirements: declared.map(({ name, scopes }) => ({ schemes: { [name]: { list: scopes } } })),
   };
 }
+
+/** In a header a session is a bearer token like others; what it is for is the query, where it only reads. */
+const session: Declared = {
+  name: "session",
+  scheme: {
+    apiKeySecurityScheme: {
+      location: "query",
+      name: "session",
+      description:
+        "A session, which POST /a2a/auth makes of another credential: for GET requests of clients that cannot set headers.",
+    },
+  },
+  scopes: ["task:read"],
+};
 
 function apiKeys({ authModes }: Accepted): Declared[] {
   if (!authModes.includes("api-key")) return [];

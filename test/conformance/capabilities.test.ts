@@ -1,7 +1,11 @@
 // What the specification asks of what a server says about itself: capabilities, errors, cards, and that its bindings
 // say the same.
 
+import { env } from "cloudflare:test";
+import { DefaultAgentCardResolver } from "@a2a-js/sdk/client";
+import { parseLegacyAgentCard } from "@a2a-js/sdk/compat/v0_3/client";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createApiKey } from "../../src/store/api-keys.ts";
 import {
   BINDINGS,
   type Binding,
@@ -12,7 +16,7 @@ import {
   request,
   toOutcome,
 } from "../support/bindings.ts";
-import { createClient, kindOf, toMessage } from "../support/client.ts";
+import { createClient, kindOf, ORIGIN, toMessage } from "../support/client.ts";
 import { serveWith } from "../support/server.ts";
 import { MISSING, newClient, withoutPush } from "./tasks.ts";
 
@@ -185,6 +189,44 @@ describe("a card (§4.4.1)", () => {
     expect(schemes.length).toBeGreaterThan(0);
     for (const requirement of card.securityRequirements as { schemes: object }[]) {
       for (const name of Object.keys(requirement.schemes)) expect(schemes).toContain(name);
+    }
+  });
+
+  it("is right about that in both of its forms: who goes by it is let in", async () => {
+    const { text: apiKey } = await createApiKey(
+      env.DB,
+      { owner: crypto.randomUUID(), roles: ["user"], scopes: [], createdBy: "cli" },
+      Date.now(),
+    );
+    const serve = serveWith({ authModes: ["api-key"] });
+    const ask = (path: string, init: RequestInit) => serve(new Request(`${ORIGIN}${path}`, init));
+    const opened = await ask("/a2a/auth", { method: "POST", headers: { "x-api-key": apiKey } });
+    const { session } = await opened.json<{ session: string }>();
+    const credentials: Record<string, string> = { bearer: apiKey, apiKey, session };
+    const fetchImpl: typeof fetch = (input, init) => ask(new URL(String(input)).pathname, init ?? {});
+    const legacy = await (await ask("/.well-known/agent.json", {})).json<Card>();
+    const cards = {
+      "1.0": await new DefaultAgentCardResolver({ fetchImpl }).resolve(ORIGIN),
+      // A client of 0.3 does not look at the list of interfaces.
+      "0.3": parseLegacyAgentCard({ ...legacy, supportedInterfaces: undefined }),
+    };
+    for (const [version, { securitySchemes, securityRequirements }] of Object.entries(cards)) {
+      const names = securityRequirements.flatMap(({ schemes }) => Object.keys(schemes));
+      expect(names.toSorted()).toEqual(["apiKey", "bearer", "session"]);
+      for (const name of names) {
+        const scheme = securitySchemes[name]?.scheme;
+        const credential = credentials[name] ?? "";
+        const headers = new Headers({ "a2a-version": "1.0" });
+        let path = "/tasks";
+        if (scheme?.$case === "httpAuthSecurityScheme") {
+          headers.set("authorization", `${scheme.value.scheme} ${credential}`);
+        } else if (scheme?.$case === "apiKeySecurityScheme") {
+          const { location, name } = scheme.value;
+          if (location === "header") headers.set(name, credential);
+          else if (location === "query") path += `?${name}=${credential}`;
+        }
+        expect([version, name, (await ask(path, { headers })).status]).toEqual([version, name, 200]);
+      }
     }
   });
 });

@@ -8,6 +8,15 @@ import { parseParams } from "../../src/protocol/parse.ts";
 const discovered = { issuer: "https://id.test/", jwksUrl: undefined };
 const keysOnly = { issuer: "https://keys.test", jwksUrl: "https://keys.test/jwks" };
 
+const session = {
+  apiKeySecurityScheme: {
+    location: "query",
+    name: "session",
+    description:
+      "A session, which POST /a2a/auth makes of another credential: for GET requests of clients that cannot set headers.",
+  },
+};
+
 function security(authModes: Accepted["authModes"], ...jwtIssuers: Accepted["jwtIssuers"]) {
   const { securitySchemes = {}, securityRequirements = [] } = cardSecurity({ authModes, jwtIssuers });
   return { schemes: securitySchemes, alternatives: securityRequirements.map(({ schemes }) => schemes) };
@@ -29,8 +38,15 @@ describe("the security of a card", () => {
           description: "An API key of this server.",
         },
       },
+      session,
     });
-    expect(alternatives.map((one) => Object.keys(one ?? {}))).toEqual([["bearer"], ["apiKey"]]);
+    expect(alternatives.map((one) => Object.keys(one ?? {}))).toEqual([["bearer"], ["apiKey"], ["session"]]);
+  });
+
+  it.each([["api-key"], ["jwt"]] as const)("of %s is a session, too, which reads", (mode) => {
+    const { schemes, alternatives } = security([mode], discovered);
+    expect(schemes).toMatchObject({ session });
+    expect(alternatives.at(-1)).toEqual({ session: { list: ["task:read"] } });
   });
 
   it("of tokens is OpenID Connect where there is discovery, else a bearer JWT", () => {
@@ -42,12 +58,12 @@ describe("the security of a card", () => {
       jwt2: { httpAuthSecurityScheme: { scheme: "Bearer", bearerFormat: "JWT" } },
     });
     expect(alternatives[0]).toEqual({ oidc: { list: ["openid"] } });
-    expect(Object.keys(schemes)).toHaveLength(2);
+    expect(Object.keys(schemes)).toEqual(["oidc", "jwt2", "session"]);
   });
 
   it("names every alternative by itself, each with a scheme, and none with an empty list", () => {
     const { schemes, alternatives } = security(["api-key", "jwt"], keysOnly, discovered, discovered);
-    expect(Object.keys(schemes)).toEqual(["bearer", "apiKey", "jwt", "oidc2", "oidc3"]);
+    expect(Object.keys(schemes)).toEqual(["bearer", "apiKey", "jwt", "oidc2", "oidc3", "session"]);
     expect(alternatives.flatMap((one) => Object.keys(one ?? {}))).toEqual(Object.keys(schemes));
     for (const one of alternatives)
       for (const { list } of Object.values(one ?? {})) expect(list).not.toHaveLength(0);
