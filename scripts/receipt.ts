@@ -3,7 +3,14 @@
 // What arrives may be hostile, and a terminal obeys control characters: none is printed.
 
 import type { IncomingHttpHeaders } from "node:http";
-import type { Notification, Part, parseDelivery } from "../src/verify/index.ts";
+import type {
+  LegacyFile,
+  LegacyPart,
+  Notification,
+  OldestPart,
+  Part,
+  parseDelivery,
+} from "../src/verify/index.ts";
 import type { Verdict } from "./receiver-checks.ts";
 
 export type Receipt = {
@@ -57,8 +64,9 @@ function summarize(payload: Notification["payload"]): { kind: string; state?: st
   const { kind, value } = payload;
   switch (kind) {
     case "task":
-      return { kind, state: value.status?.state, text: textOf(value.status?.message?.parts) };
     case "statusUpdate":
+    case "legacyTask":
+    case "oldestTask":
       return { kind, state: value.status?.state, text: textOf(value.status?.message?.parts) };
     case "artifactUpdate":
       return { kind, state: value.artifact?.name ?? "", text: textOf(value.artifact?.parts) };
@@ -68,12 +76,14 @@ function summarize(payload: Notification["payload"]): { kind: string; state?: st
 }
 
 /** What parts say in words; what they hold otherwise is named by its kind. */
-function textOf(parts: Part[] | undefined): string {
+function textOf(parts: readonly (Part | LegacyPart | OldestPart)[] | undefined): string {
   if (!Array.isArray(parts)) return "";
   const words = parts.map((part) => {
-    if (typeof part?.text === "string") return part.text;
-    if (part?.data !== undefined) return JSON.stringify(part.data);
-    return `[${part?.url ?? part?.filename ?? part?.mediaType ?? "file"}]`;
+    const { text, data, file, ...rest } = (part ?? {}) as Part & { file?: LegacyFile };
+    if (typeof text === "string") return text;
+    if (data !== undefined) return JSON.stringify(data);
+    const names = [rest.url, rest.filename, rest.mediaType, file?.uri, file?.name, file?.mimeType];
+    return `[${names.find((name) => name !== undefined) ?? "file"}]`;
   });
   return words.join(" ");
 }

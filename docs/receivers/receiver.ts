@@ -43,7 +43,8 @@ async function receive(request: IncomingMessage): Promise<Answer> {
   for (const { id, taskId, payload } of delivery.value.notifications) {
     if (handled.has(id)) continue;
     handled.add(id);
-    const state = payload.kind === "statusUpdate" ? payload.value.status.state : payload.kind;
+    // Of A2A 0.3 and 0.1 it is the whole task: see payload.kind.
+    const state = "status" in payload.value ? payload.value.status.state : payload.kind;
     console.log(`${taskId}: ${state}`);
   }
   return { status: 204 };

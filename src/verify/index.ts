@@ -16,6 +16,19 @@ export {
   type TaskState,
   type TaskStatus,
 } from "./notification.ts";
+export type {
+  LegacyArtifact,
+  LegacyFile,
+  LegacyMessage,
+  LegacyPart,
+  LegacyTask,
+  LegacyTaskState,
+  OldestArtifact,
+  OldestMessage,
+  OldestPart,
+  OldestTask,
+  OldestTaskState,
+} from "./older-dialects.ts";
 export type { Checked, Reason, Refusal } from "./refusal.ts";
 export { createMemorySeen, type Seen } from "./seen.ts";
 export {

@@ -1,9 +1,11 @@
 // What a notification says, typed. Verify it first: nothing here looks at a signature.
 //
-// The forms are those of A2A 1.0 (§4.3.3: one StreamResponse) and of a batch, an array of
-// `{ id, sequence, event, payload }`. They are not validated in depth, since who signed them has done so.
+// The forms are those of A2A 1.0 (§4.3.3: one StreamResponse), of 0.3 and 0.1 (a task), and of a batch, an array of
+// `{ id, sequence, event, payload }`. They are told apart by what is in them, which is signed: the header A2A-Version is
+// not. They are not validated in depth, since who signed them has done so.
 
 import { fromUtf8 } from "./encoding.ts";
+import type { LegacyTask, OldestTask } from "./older-dialects.ts";
 
 export type TaskState =
   | "TASK_STATE_SUBMITTED"
@@ -61,7 +63,10 @@ export type Task = {
 
 type Update = { taskId: string; contextId: string; metadata?: Metadata };
 
-/** By its kind: `payload.kind` says which it is, `payload.value` is what the member of that name held. */
+/**
+ * By its kind: `payload.kind` says which it is. Of A2A 1.0 `payload.value` is what the member of that name held, of older
+ * versions the whole task.
+ */
 export type Payload =
   | { kind: "task"; value: Task }
   | { kind: "message"; value: Message }
@@ -69,7 +74,11 @@ export type Payload =
   | {
       kind: "artifactUpdate";
       value: Update & { artifact: Artifact; append?: boolean; lastChunk?: boolean };
-    };
+    }
+  /** Of A2A 0.3. */
+  | { kind: "legacyTask"; value: LegacyTask }
+  /** Of A2A 0.1. */
+  | { kind: "oldestTask"; value: OldestTask };
 
 export type Notification = {
   /** The `webhook-id`, or in a batch the event's own: what to know it again by. */
@@ -83,8 +92,8 @@ export type Notification = {
 };
 
 export type Delivery = {
-  /** The dialect, `A2A-Version`. */
-  version: string;
+  /** The dialect: the version of A2A in which the config was set. */
+  version: "1.0" | "0.3" | "0.1";
   /** 1 for the first attempt. It and the sequence of a single notification are not signed. */
   attempt: number;
   isBatch: boolean;
@@ -113,13 +122,13 @@ export function parseDelivery({
   const isBatch = Array.isArray(json);
   const items = isBatch ? json.map(readItem) : [readSingle(json, id, sequence)];
   const notifications = items.filter((item) => item !== undefined);
-  if (items.length === 0 || notifications.length < items.length) {
-    return {
-      ok: false,
-      error: { detail: "the body is neither a StreamResponse of A2A 1.0 nor a batch of them" },
-    };
+  const versions = new Set(notifications.map(({ payload }) => versionOf(payload)));
+  const [version] = versions;
+  if (version === undefined || versions.size > 1 || notifications.length < items.length) {
+    const detail =
+      "the body is neither a StreamResponse of A2A 1.0, nor a task of 0.3 or 0.1, nor a batch of them";
+    return { ok: false, error: { detail } };
   }
-  const version = readHeader(headers, "a2a-version") ?? "1.0";
   const attempt = toCount(readHeader(headers, "webhook-attempt"));
   return { ok: true, value: { version, attempt, isBatch, notifications } };
 }
@@ -130,9 +139,7 @@ export function tasksOf(body: string | Uint8Array): string[] {
   const payloads = Array.isArray(json)
     ? json.map((item) => (isObject(item) ? item.payload : undefined))
     : [json];
-  return payloads
-    .map((payload) => readPayload(payload)?.taskId ?? otherTask(payload))
-    .filter((id) => id !== "");
+  return payloads.map((payload) => readPayload(payload)?.taskId ?? "").filter((id) => id !== "");
 }
 
 /** The value of a header, whatever its case; several are joined as HTTP joins them. */
@@ -149,10 +156,25 @@ const kinds = ["task", "message", "statusUpdate", "artifactUpdate"] as const;
 function readPayload(json: unknown): { taskId: string; payload: Payload } | undefined {
   if (!isObject(json)) return undefined;
   const [kind, ...others] = kinds.filter((name) => isObject(json[name]));
-  if (kind === undefined || others.length > 0) return undefined;
+  if (kind === undefined) return readOlder(json);
+  if (others.length > 0) return undefined;
   const value = json[kind] as Record<string, unknown>;
   const taskId = kind === "task" ? value.id : value.taskId;
   return { taskId: typeof taskId === "string" ? taskId : "", payload: { kind, value } as unknown as Payload };
+}
+
+/** A task of 0.3 says that it is one; in 0.1 nothing has a kind. */
+function readOlder(value: Record<string, unknown>): { taskId: string; payload: Payload } | undefined {
+  const { kind, id, status } = value;
+  const isTask = typeof id === "string" && isObject(status) && typeof status.state === "string";
+  if (!isTask || (kind !== "task" && kind !== undefined)) return undefined;
+  const payload = { kind: kind === "task" ? "legacyTask" : "oldestTask", value } as unknown as Payload;
+  return { taskId: id, payload };
+}
+
+function versionOf({ kind }: Payload): Delivery["version"] {
+  if (kind === "legacyTask") return "0.3";
+  return kind === "oldestTask" ? "0.1" : "1.0";
 }
 
 function readSingle(json: unknown, id: string, sequence: number): Notification | undefined {
@@ -166,12 +188,6 @@ function readItem(item: unknown): Notification | undefined {
   const read = readPayload(payload);
   if (read === undefined || typeof id !== "string" || typeof sequence !== "number") return undefined;
   return { id, sequence, ...(typeof event === "string" && { event }), ...read };
-}
-
-/** Older dialects have the task, or what names it, at the top. */
-function otherTask(json: unknown): string {
-  const id = isObject(json) ? (json.taskId ?? json.id) : undefined;
-  return typeof id === "string" ? id : "";
 }
 
 function parseJson(body: string | Uint8Array): unknown {

@@ -99,6 +99,27 @@ describe("npm run receiver", () => {
     expect(output()).not.toContain("\x1b");
   });
 
+  test("prints the tasks of older dialects, by what their files are called", async () => {
+    const { url, output } = await receiver("--secret", secret);
+    const file = { name: "plan.pdf", bytes: "eA==" };
+    const message = (parts: object[]) => ({ role: "agent", messageId: "m", parts });
+    const legacy = [
+      { kind: "text", text: "Where to" },
+      { kind: "file", file },
+    ];
+    const body = { kind: "task", id: "0-3", status: { state: "input-required", message: message(legacy) } };
+    expect(await post(url, signed({ id: "msg_3", body, headers: { "a2a-version": "0.3" } }))).toBe(200);
+    await expect
+      .poll(output)
+      .toContain('  #7 · legacyTask · input-required · task 0-3\n  "Where to [plan.pdf]"\n');
+    const oldest = {
+      id: "0-1",
+      status: { state: "failed", message: message([{ type: "text", text: "No" }]) },
+    };
+    expect(await post(url, signed({ id: "msg_4", body: oldest }))).toBe(200);
+    await expect.poll(output).toContain('  #7 · oldestTask · failed · task 0-1\n  "No"\n');
+  });
+
   test("says of the second that it is a duplicate, and of a replay that it is one", async () => {
     const { url, output } = await receiver("--secret", secret);
     const first = signed();
