@@ -27,6 +27,11 @@ const RIVALS_MS = 250;
 /** Settlements wait so long for others, and so many go at once. */
 const GATHER_MS = 20;
 const ENOUGH = 12;
+/**
+ * A home that has offered its claims itself is asked for more when they are settled, and after this time at the latest:
+ * until then it does not call again.
+ */
+const OFFERED_MS = 50;
 /** Nothing is claimed beyond bodies of so many characters in all: an object has 128 MB, and the code needs some. */
 const MAX_WAITING_CHARS = 8_000_000;
 /** While an operator has paused the origin, homes ask again after this time: in case they do not hear of its end. */
@@ -73,6 +78,14 @@ export class Correspondence {
   /** A home may have something to claim. */
   ring(home: string): void {
     this.#get(home).rung = true;
+  }
+
+  /** A home has given claims unasked. */
+  offered(id: string, { claims, more }: ExchangeAnswer): void {
+    const home = this.#get(id);
+    if (more) home.rung = true;
+    else home.askBy(this.#options.now() + OFFERED_MS);
+    this.#options.received(id, this.#fresh(home, claims));
   }
 
   /** A target has become free: every home may have something for it. */

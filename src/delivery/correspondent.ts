@@ -12,14 +12,14 @@ const GIVE_UP_MS = 60_000;
 
 export class Correspondent {
   readonly home: string;
-  /** It may have something to claim. */
-  rung = false;
   /** An exchange is under way. */
   talking = false;
   /** Its last answer was short of what it could have given, because a target's share of the queue was full. */
   limited = false;
   /** Until when the origin counts as validated, as the home was told. */
   toldValidatedUntil: number | undefined;
+  /** When (ms) it is to be asked for claims. */
+  #askAt = Number.POSITIVE_INFINITY;
   #settled: Settlement[] = [];
   #settleAt = Number.POSITIVE_INFINITY;
   #failingSince: number | undefined;
@@ -28,6 +28,20 @@ export class Correspondent {
 
   constructor(home: string) {
     this.home = home;
+  }
+
+  /** Whether it may have something to claim. */
+  get rung(): boolean {
+    return this.#askAt < Number.POSITIVE_INFINITY;
+  }
+
+  set rung(rung: boolean) {
+    this.#askAt = rung ? 0 : Number.POSITIVE_INFINITY;
+  }
+
+  /** It may have something to claim by then (ms). */
+  askBy(at: number): void {
+    this.#askAt = Math.min(this.#askAt, at);
   }
 
   /** Keeps a settlement for the next exchange, which comes at `at` (ms) at the latest. */
@@ -44,7 +58,10 @@ export class Correspondent {
   /** When (ms) an exchange is due: what has been settled wants to be told, or `hungry`: there is room for claims. */
   exchangeAt(hungry: boolean): number {
     if (this.talking) return Number.POSITIVE_INFINITY;
-    return Math.max(this.#restUntil, this.rung && hungry ? 0 : this.#settleAt);
+    return Math.max(
+      this.#restUntil,
+      Math.min(hungry ? this.#askAt : Number.POSITIVE_INFINITY, this.#settleAt),
+    );
   }
 
   get isFailing(): boolean {

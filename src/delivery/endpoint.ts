@@ -14,7 +14,13 @@ import { log } from "../telemetry/log.ts";
 import { metricKey } from "../telemetry/metrics.ts";
 import { Challenge, type ChallengeResult, countBlocked } from "./challenge.ts";
 import { EndpointState, type OriginState } from "./endpoint-state.ts";
-import { type DeliveryObject, type Endpoint, fromWire, type Settlement } from "./exchange.ts";
+import {
+  type DeliveryObject,
+  type Endpoint,
+  type ExchangeWire,
+  fromWire,
+  type Settlement,
+} from "./exchange.ts";
 import { LIMITS_NAME } from "./limits.ts";
 import { createFetchToken, type FetchToken } from "./oauth2.ts";
 import type { ErrorClass } from "./outcome.ts";
@@ -138,10 +144,11 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
 
   // Calls of homes and of the queue's consumer.
 
-  async ring(home: string): Promise<void> {
+  async ring(home: string, offered?: ExchangeWire): Promise<void> {
     // One that is none throws here, and not in the loop.
     this.env.HOMES.idFromString(home);
-    this.#pump.ring(home);
+    if (offered) this.#pump.offer(home, fromWire(offered));
+    else this.#pump.ring(home);
   }
 
   async forget(home: string, lane: string): Promise<void> {

@@ -1,8 +1,9 @@
 // What homes and endpoints say to each other. The home is the truth: it knows which notifications are due and
 // what became of each. The EndpointObject is the only sender to its origin: it knows how fast, and whether at all.
 //
-// All of it happens in one call, `exchange`: the endpoint hands over what it has settled and takes what comes next
-// under a lease. A claim whose answer is lost is claimed again when the lease has run out.
+// Nearly all of it happens in one call, `exchange`: the endpoint hands over what it has settled and takes what comes
+// next under a lease. A claim whose answer is lost is claimed again when the lease has run out. What begins such a
+// conversation is `ring`: the home calls, with the first claims; if that fails, a doorbell goes through the queue.
 
 import type { ErrorClass, Outcome } from "./outcome.ts";
 
@@ -145,8 +146,11 @@ export type DeliveryHome = {
 
 /** An endpoint as homes, the queue's consumer and operators see it. */
 export type Endpoint = {
-  /** Something is due in this home. Answers at once; the sending goes on under `waitUntil`. */
-  ring(home: string): Promise<void>;
+  /**
+   * Something is due in this home; `offered`: the first of it, claimed already. Answers at once; the sending goes on
+   * under `waitUntil`.
+   */
+  ring(home: string, offered?: ExchangeWire): Promise<void>;
   /**
    * Drops what is claimed of a lane and aborts its send. When it answers, no send of the lane is under way, and none
    * will start from a claim made before.

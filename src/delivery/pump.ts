@@ -5,7 +5,7 @@
 
 import { log } from "../telemetry/log.ts";
 import { Correspondence, type CorrespondenceOptions } from "./correspondence.ts";
-import type { Claim, Settlement } from "./exchange.ts";
+import type { Claim, ExchangeAnswer, Settlement } from "./exchange.ts";
 import { FairQueue, type Waiting } from "./fair-queue.ts";
 import { released } from "./outcome.ts";
 import { PATIENCE_MS } from "./targets.ts";
@@ -60,6 +60,12 @@ export class Pump {
   /** Something is due in this home. */
   ring(home: string): void {
     this.#homes.ring(home);
+    this.advance();
+  }
+
+  /** Something is due in this home, and this is the first of it. */
+  offer(home: string, offered: ExchangeAnswer): void {
+    this.#homes.offered(home, offered);
     this.advance();
   }
 

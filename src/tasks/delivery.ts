@@ -1,7 +1,7 @@
 // The notifications of a home, put together from their parts and what the platform gives them.
 
 import type { Config } from "../config.ts";
-import type { DeadNotice, Doorbell, Endpoint } from "../delivery/exchange.ts";
+import { type DeadNotice, type Doorbell, type Endpoint, toWire } from "../delivery/exchange.ts";
 import type { MetricsDelta } from "../telemetry/metrics.ts";
 import { archiveIn } from "./archive.ts";
 import { Notifications } from "./notifications.ts";
@@ -49,6 +49,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     random: Math.random,
     leaseMs: config.webhookTimeoutMs + LEASE_SLACK_MS,
     retryMs: config.webhookRetryMs,
+    offer: async (name, offered) => void (await endpoint(name).ring(home, toWire(offered))),
     ring: async (doorbell) => void (await doorbells.send(doorbell)),
     settled: () => shipping.soon(),
   });

@@ -35,6 +35,8 @@ export class Leases {
   readonly #leaseMs: number;
   /** By endpoint; unknown to a new object, which looks once. */
   #talks: Map<string, Talk> | undefined;
+  /** Endpoints that have said since this object was started what they have in hand. */
+  readonly #familiar = new Set<string>();
 
   /** `leaseMs`: an attempt and a little more; what an endpoint keeps longer it names as busy. */
   constructor(lanes: Lanes, leaseMs: number) {
@@ -58,6 +60,7 @@ export class Leases {
 
   /** An endpoint has come: its doorbell was heard, and it says what must wait. */
   heard(endpoint: string, allowances: readonly Allowance[], now: number): void {
+    this.#familiar.add(endpoint);
     const talk = this.#known().get(endpoint);
     if (!talk) return;
     talk.expectedSince = undefined;
@@ -66,6 +69,25 @@ export class Leases {
       const hold = (byTarget.get(target.target) ?? byTarget.get("*"))?.holdUntil ?? 0;
       target.holdUntil = hold > now ? hold : 0;
     }
+  }
+
+  /** Whether it is known what an endpoint has in hand: then it may be given claims unasked. */
+  isFamiliar(endpoint: string): boolean {
+    return this.#familiar.has(endpoint);
+  }
+
+  /** Whether these claims have reached their endpoint is not known. */
+  lost(endpoint: string, keys: ReadonlySet<string>): void {
+    this.#familiar.delete(endpoint);
+    this.settled(endpoint, keys);
+  }
+
+  /** What an endpoint has said that must wait still. */
+  holds(endpoint: string, now: number): Allowance[] {
+    const targets = this.#known().get(endpoint)?.targets.values() ?? [];
+    return [...targets]
+      .filter(({ holdUntil }) => holdUntil > now)
+      .map(({ target, holdUntil }) => ({ target, claims: 0, holdUntil }));
   }
 
   /** The endpoint knows that there is more, and comes back for it. */
@@ -85,11 +107,14 @@ export class Leases {
     return lease !== undefined && lease.until > now;
   }
 
-  /** Claims that their endpoint still has in hand are not due to anybody else. */
-  renew(endpoint: string, keys: ReadonlySet<string>, now: number): void {
+  /** Claims that their endpoint still has in hand are not due to anybody else. Gives those that were not known here. */
+  renew(endpoint: string, keys: ReadonlySet<string>, now: number): ReadonlySet<string> {
+    const unknown = new Set(keys);
     for (const [lane, { target, key }] of this.#leasesOf(endpoint, keys)) {
       this.take({ lane, endpoint, target }, key, now);
+      unknown.delete(key);
     }
+    return unknown;
   }
 
   /** Releases what was claimed under these keys. */

@@ -1,7 +1,8 @@
 // The notifications of a home: which lanes an event wakes, and the one conversation with endpoints.
 //
 // The journal's row is the outbox, so an event costs nothing here until a lane that was idle gets it: then one row
-// says so. Endpoints are rung through a queue, never from within a request, and come back by `exchange`.
+// says so. Endpoints are called with what is due first, never awaited by a request, and come back by `exchange`. One
+// that cannot be called, or does not come, is rung through a queue.
 
 import type { Claim, Doorbell, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
 import { log } from "../telemetry/log.ts";
@@ -12,6 +13,9 @@ import type { Entry } from "./machine.ts";
 import { Settling } from "./settling.ts";
 import type { Store } from "./store.ts";
 import { wants } from "./upcoming.ts";
+
+/** What an endpoint is given unasked: it knows better how much there is room for. */
+const OFFERED = 6;
 
 /** What an endpoint is given in one answer; an RPC value holds at most 32 MiB. */
 const EXCHANGE_BYTES = 8_388_608;
@@ -28,6 +32,9 @@ type Line = {
   isCut: boolean;
 };
 
+/** Who asks for claims, or is given them unasked. */
+type Asking = Pick<ExchangeRequest, "endpoint" | "allowances" | "busy">;
+
 export type NotificationsOptions = {
   store: Store;
   /** The Durable Object id of this home. */
@@ -38,6 +45,8 @@ export type NotificationsOptions = {
   leaseMs: number;
   /** The deployment's schedule: the delay before each attempt, in ms. */
   retryMs: readonly number[];
+  /** Calls an endpoint, and gives it what is due first. */
+  offer(endpoint: string, offered: ExchangeAnswer): Promise<void>;
   /** Puts a doorbell into the queue. */
   ring(doorbell: Doorbell): Promise<void>;
   waitUntil(promise: Promise<unknown>): void;
@@ -107,15 +116,30 @@ export class Notifications {
       return;
     }
     for (const target of targets) {
-      if (this.#leases.ring(target, at)) this.#options.waitUntil(this.#sendDoorbell(target.endpoint));
+      if (this.#leases.ring(target, at)) this.#options.waitUntil(this.#call(target.endpoint));
     }
     store.due.ring(at + RING_AGAIN_MS);
   }
 
+  async #call(endpoint: string): Promise<void> {
+    const { offer, now } = this.#options;
+    // Not inside the transaction that is being written. What is claimed leaves this object when that is on disk.
+    await undefined;
+    const at = now();
+    const offered = this.#leases.isFamiliar(endpoint)
+      ? this.#claim({ endpoint, allowances: this.#leases.holds(endpoint, at), busy: [] }, OFFERED, at)
+      : { claims: [], more: true };
+    try {
+      await offer(endpoint, offered);
+    } catch {
+      // The queue's consumer says so if it cannot either. Should the endpoint have heard, it takes no claim twice.
+      this.#leases.lost(endpoint, new Set(offered.claims.map(({ key }) => key)));
+      await this.#sendDoorbell(endpoint);
+    }
+  }
+
   async #sendDoorbell(endpoint: string): Promise<void> {
     const { ring, home } = this.#options;
-    // Not inside the transaction that is being written.
-    await undefined;
     try {
       await ring({ kind: "ring", home, endpoint });
     } catch (error) {
@@ -130,7 +154,10 @@ export class Notifications {
     const at = now();
     const { endpoint, settled, want, allowances, busy, counters, validatedUntil } = request;
     this.#leases.heard(endpoint, allowances, at);
-    this.#leases.renew(endpoint, new Set(busy), at);
+    // This home has forgotten that it gave them, or does not know that they have arrived.
+    for (const key of this.#leases.renew(endpoint, new Set(busy), at)) {
+      for (const { lane } of this.claims.members(key)) this.#leases.take(lane, key, at);
+    }
     this.#leases.settled(endpoint, new Set(settled.map(({ key }) => key)));
     const writes = settled.some((settlement) => settlement.outcome !== "released");
     if (writes || Object.keys(counters).length > 0 || validatedUntil !== undefined) {
@@ -151,7 +178,7 @@ export class Notifications {
   }
 
   /** One of each target, then another of each: a target that has many due leaves room for the others. */
-  #claim(request: ExchangeRequest, want: number, now: number): ExchangeAnswer {
+  #claim(request: Asking, want: number, now: number): ExchangeAnswer {
     const answer: ExchangeAnswer = { claims: [], more: false };
     const busy = new Set(request.busy);
     let bytes = 0;
@@ -183,12 +210,7 @@ export class Notifications {
   }
 
   /** What is due at a target; undefined: nothing of it may be claimed now. */
-  #lineOf(
-    target: Target,
-    { allowances, busy }: ExchangeRequest,
-    want: number,
-    now: number,
-  ): Line | undefined {
+  #lineOf(target: Target, { allowances, busy }: Asking, want: number, now: number): Line | undefined {
     const allowance = allowanceOf(target, allowances);
     if (allowance?.holdUntil !== undefined && allowance.holdUntil > now) return undefined;
     const allowed = Math.min(allowance?.claims ?? Number.POSITIVE_INFINITY, want + 1);

@@ -61,6 +61,61 @@ describe("a ring", () => {
   });
 });
 
+describe("an offer", () => {
+  /** A home calls, with what it would answer to an exchange. */
+  async function offer(world: World, home: string, want = 6): Promise<void> {
+    const asked = { endpoint: "", settled: [], want, allowances: [], busy: [], counters: {} };
+    const answer = world.home(home).exchange(asked);
+    await world.clock.run(1);
+    world.home(home).requests.length = 0;
+    world.pump.offer(home, await answer);
+  }
+
+  it("is sent without asking; the one exchange tells what became of it", async () => {
+    const world = new World({ send: answering(5), alarmMs: HOUR });
+    fill(world, "h1", 1);
+    await offer(world, "h1");
+    await world.drain();
+    expect(world.sent).toHaveLength(1);
+    expect(world.home("h1").requests.map(({ settled }) => settled.length)).toEqual([1]);
+    expect(world.awake).toBe(0);
+  });
+
+  it("that is sent slowly does not keep the home waiting: it is asked for more after 50 ms", async () => {
+    const world = new World({ send: answering(10_000), alarmMs: HOUR });
+    fill(world, "h1", 1, slow);
+    await offer(world, "h1");
+    fill(world, "h1", 1, fast);
+    await world.clock.run(49);
+    expect(world.sent).toHaveLength(1);
+    await world.clock.run(3);
+    expect(world.sent.map(({ claim }) => claim.target)).toEqual([slow, fast]);
+    await world.drain();
+    expect(world.sent).toHaveLength(2);
+  });
+
+  it("of a home that has more is followed by an exchange at once", async () => {
+    const world = new World({ send: answering(5), alarmMs: HOUR });
+    fill(world, "h1", 20);
+    await offer(world, "h1", 2);
+    expect(world.home("h1").requests).toHaveLength(1);
+    await world.drain();
+    expect(world.sent).toHaveLength(20);
+  });
+
+  it("that comes twice is sent once", async () => {
+    const world = new World({ send: answering(5), alarmMs: HOUR });
+    fill(world, "h1", 1);
+    const asked = { endpoint: "", settled: [], want: 6, allowances: [], busy: [], counters: {} };
+    const answer = world.home("h1").exchange(asked);
+    await world.clock.run(1);
+    world.pump.offer("h1", await answer);
+    world.pump.offer("h1", await answer);
+    await world.drain();
+    expect(world.sent).toHaveLength(1);
+  });
+});
+
 describe("what is sent at once", () => {
   it("is never more than six, five of them for one target", async () => {
     const world = new World({ send: answering(50) });

@@ -51,6 +51,7 @@ Date.now = () => clock;
 
 /** What a home reaches outside of itself. A test puts its own in the place of any of them. */
 export type World = {
+  offer(endpoint: string, offered: ExchangeAnswer): Promise<void>;
   ring(doorbell: Doorbell): Promise<void>;
   archive(shipment: Shipment): Promise<void>;
   count(delta: MetricsDelta): Promise<number>;
@@ -120,6 +121,10 @@ export class Stage {
     this.#counting = new CountingStorage(storage);
     this.storage = this.#counting.storage;
     this.world = {
+      // As a rule a test has the queue ring and asks for claims itself.
+      offer: async () => {
+        throw new Error("nobody can be called");
+      },
       ring: async (doorbell) => void this.doorbells.push(doorbell),
       archive: async ({ items }) => {
         for (const { n, item } of items) this.archived.set(n, item);
@@ -161,6 +166,7 @@ export class Stage {
       random: () => this.random(),
       leaseMs: LEASE_MS,
       retryMs: RETRY_MS,
+      offer: call("offer"),
       ring: call("ring"),
       settled: () => shipping.soon(),
     });
@@ -245,8 +251,8 @@ export class Stage {
   }
 
   /** Until everything has happened that waits for nothing outside. */
-  async calm(): Promise<void> {
-    for (let i = 0; i < 40; i++) await undefined;
+  async calm(ticks = 40): Promise<void> {
+    for (let i = 0; i < ticks; i++) await undefined;
   }
 
   // Tasks and their events.
@@ -291,8 +297,11 @@ export class Stage {
     return this.store.put(this.record(task), { kind: "status", state }, clock).seq;
   }
 
-  set(task: string, own?: Partial<StoredConfig>): Promise<unknown> {
-    return this.commands.set(this.record(task), configOf(task, own), BY);
+  async set(task: string, own?: Partial<StoredConfig>): Promise<unknown> {
+    const answer = await this.commands.set(this.record(task), configOf(task, own), BY);
+    // The endpoint could not be called.
+    await this.calm(15);
+    return answer;
   }
 
   lanes(task: string): Lane[] {

@@ -508,6 +508,7 @@ describe("a config that is set again while a send is under way", () => {
       expect(stage.claims()).toEqual([]);
       gate.resolve();
       await set;
+      await stage.calm();
       const claim = stage.claim();
       expect(claim).toMatchObject({
         id: old.id,

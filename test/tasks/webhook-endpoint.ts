@@ -49,7 +49,14 @@ export class FaultyEndpoint {
     const request = this.#request();
     const inHand = [...this.inHand.values()].map(({ claim }) => claim);
     const answer: ExchangeAnswer = this.#stage.notifications.exchange(request);
-    for (const settlement of request.settled) this.#oracle.settledAt(settlement, this.#stage.now);
+    const { settled } = request;
+    for (const [n, settlement] of settled.entries()) {
+      // Sent twice, and delivered the second time: what came of the first does not show any more.
+      const isOutdone = settled
+        .slice(n + 1)
+        .some((it) => it.id === settlement.id && it.outcome === "delivered");
+      if (!isOutdone) this.#oracle.settledAt(settlement, this.#stage.now);
+    }
     this.#oracle.follow();
     for (const claim of answer.claims) {
       this.#oracle.claimed(claim, inHand);
@@ -61,6 +68,17 @@ export class FaultyEndpoint {
     this.#settled = [];
     for (const claim of answer.claims) this.inHand.set(claim.key, { claim, sentAt: 0, ending: undefined });
     this.awake = answer.more || this.inHand.size > 0;
+  }
+
+  /** It is given claims unasked. */
+  take({ claims }: ExchangeAnswer): void {
+    const inHand = [...this.inHand.values()].map(({ claim }) => claim);
+    for (const claim of claims.filter(({ key }) => !this.inHand.has(key))) {
+      this.#oracle.claimed(claim, inHand);
+      inHand.push(claim);
+      this.inHand.set(claim.key, { claim, sentAt: 0, ending: undefined });
+    }
+    this.awake = true;
   }
 
   #request(): ExchangeRequest {

@@ -244,6 +244,11 @@ class Run {
   #breakWorld(): void {
     const { world } = this.#stage;
     const { ring, archive, count, bury } = world;
+    world.offer = async (name, offered) => {
+      if (this.#chance(3) === 0) throw new Error("nobody can be called");
+      this.#endpoints.get(name)?.take(offered);
+      if (this.#fails(6)) throw new Error("the answer of the endpoint was lost");
+    };
     world.ring = async (doorbell) => {
       if (this.#fails(10)) throw new Error("the queue is down");
       await ring(doorbell);
