@@ -16,11 +16,15 @@ export function ownerOfKeys(name: string): string {
   return KEYS + encodeURIComponent(name);
 }
 
-/** The name of an owner who acts by API keys; undefined: it is of another kind. */
+/**
+ * The name of an owner who acts by API keys; undefined: it is of another kind, or spelt as no owner is. Homes are named
+ * by the owner as it is written, so what only decodes to the same name has other tasks.
+ */
 export function subjectOfKeys(owner: string): string | undefined {
   if (!owner.startsWith(KEYS)) return undefined;
   try {
-    return decodeURIComponent(owner.slice(KEYS.length));
+    const name = decodeURIComponent(owner.slice(KEYS.length));
+    return ownerOfKeys(name) === owner ? name : undefined;
   } catch {
     return undefined;
   }
