@@ -14,7 +14,11 @@ import type { CustomRoles } from "./roles.ts";
 import { createSessions, type Rights, type Sessions } from "./sessions.ts";
 import type { Strangers } from "./strangers.ts";
 
-export type Authenticate = (request: Request) => Promise<Result<Authenticated, Failure>>;
+/**
+ * Who a request comes from. `isAgain`: it was let in before, and goes on as a stream. What strangers do at its address
+ * must not decide whether it may, in neither direction: so it is looked up without waiting, and is no guess.
+ */
+export type Authenticate = (request: Request, isAgain?: boolean) => Promise<Result<Authenticated, Failure>>;
 
 /** Says whose credential one of its kind is. */
 export type Authenticator = (text: string) => Promise<Result<Authenticated, Refusal>>;
@@ -46,7 +50,7 @@ export type Authentication = { authenticate: Authenticate; sessions: Sessions };
 const DEV_OWNER = /^[\x21-\x7e]{1,128}$/;
 
 export function createAuthentication(deps: AuthenticationDeps): Authentication {
-  const { config, db, onRefusal, strangers, now = Date.now } = deps;
+  const { config, db, onRefusal, now = Date.now } = deps;
   const { customRoles = createCustomRoles(db, now) } = deps;
   const isOpen = config.authModes.includes("open");
   const authenticators = new Map<CredentialKind, Authenticator>();
@@ -86,7 +90,8 @@ export function createAuthentication(deps: AuthenticationDeps): Authentication {
   });
   authenticators.set("session", sessions.authenticate);
 
-  async function authenticate(request: Request): Promise<Result<Authenticated, Failure>> {
+  async function authenticate(request: Request, isAgain = false): Promise<Result<Authenticated, Failure>> {
+    const strangers = isAgain ? undefined : deps.strangers;
     const inQuery = readQuery(request);
     if (!inQuery.ok) {
       // What stands beside it may be a guess, also at the operators' key, and this must not be a way round the wait.

@@ -39,11 +39,11 @@ export async function requireCaller(deps: Deps, request: Request): Promise<Calle
 export async function recheckCaller(deps: Deps, request: Request, name: OperationName): Promise<void> {
   let caller: Awaited<ReturnType<Authenticate>>;
   try {
-    caller = await deps.authenticate(request);
+    caller = await deps.authenticate(request, true);
   } catch {
     return;
   }
-  // Others behind its address are guessing, or its issuer's keys cannot be had.
+  // The database cannot be asked, or its issuer's keys cannot be had.
   if (!caller.ok && caller.error.reason !== "UNAUTHENTICATED") return;
   requireScope(orThrow(caller), operations[name].scope);
 }

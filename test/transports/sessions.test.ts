@@ -4,6 +4,7 @@
 import { createScheduledController, env } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createAuthentication } from "../../src/auth/authenticate.ts";
+import { createStrangers } from "../../src/auth/strangers.ts";
 import type { Config } from "../../src/config.ts";
 import worker from "../../src/index.ts";
 import { createApiKey, revokeApiKey, rotateApiKey } from "../../src/store/api-keys.ts";
@@ -390,6 +391,40 @@ describe("a session", () => {
       }
     },
   );
+
+  it.each([
+    ["asks for too much without a credential", { failuresPerMinute: 2, guesses: 0 }],
+    ["guesses", { failuresPerMinute: 0, guesses: 2 }],
+  ])("follows no tasks any more either when somebody at its address %s", async (_, limits) => {
+    const clock = vi.spyOn(Date, "now");
+    const { text, key } = await make();
+    const strangers = createStrangers({ ...limits, now: Date.now, counted: () => {} });
+    const config = configWith({ authModes: ["api-key"] });
+    const { authenticate } = createAuthentication({ config, db: env.DB, strangers });
+    const fetch = serveWith({}, { authenticate });
+    const send = (path: string, headers: Record<string, string>) =>
+      fetch(new Request(`${ORIGIN}${path}`, { headers }));
+    const client = createClient({ agent: "conformance", headers: bearer(text), fetch });
+    const follow = async () => {
+      const { id } = await client.sendForTask("input");
+      const response = await send(`/conformance/tasks/${id}:subscribe`, bearer(text));
+      const reader = readStream(response, (data) => JSON.parse(data));
+      await reader.next();
+      return { id, reader };
+    };
+    const followed = [await follow(), await follow()];
+    await revokeApiKey(env.DB, { id: key.id }, Date.now());
+    clock.mockReturnValue(Date.now() + 60_000);
+    for (let i = 0; i < 4; i++) {
+      await send("/tasks", limits.guesses === 0 ? {} : bearer(`a2a_${"x".repeat(20)}${i}`));
+    }
+    const { text: others } = await make({ owner: key.owner });
+    const keyed = createClient({ agent: "conformance", headers: bearer(others), fetch: serve().fetch });
+    for (const { id, reader } of followed) {
+      await keyed.cancel(id);
+      expect(JSON.stringify((await reader.next())?.event)).toMatch(/UNAUTHENTICATED/);
+    }
+  });
 
   it("goes on with its streams when it cannot be looked up for a moment", async () => {
     const clock = vi.spyOn(Date, "now");
