@@ -39,11 +39,12 @@ export type EraseParts = {
   eraseEndpoint(name: string): Promise<void>;
 };
 
-/** Erases some of a home that exists. */
+/** Erases some of what a home holds; one that does not exist stays so. */
 export async function eraseSome(parts: EraseParts, { name, by }: Erasure): Promise<Erased> {
   const { store, turns, clock, shipping } = parts;
   // Turns of which nothing is stored yet would make a task later.
   for (const { taskId } of turns.all()) if (!store.get(taskId)) parts.cancel({ id: taskId });
+  if (!store.exists) return NOTHING_ERASED;
   const found = store.records.after("", TASKS);
   if (found.length > 0) {
     const configs = await Promise.all(found.map(({ id }) => endTask(parts, id, by)));

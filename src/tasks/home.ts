@@ -40,7 +40,7 @@ import type {
   TaskQuery,
 } from "./commands.ts";
 import type { Delivery } from "./delivery.ts";
-import { type Erased, type Erasure, eraseSome, NOTHING_ERASED } from "./erase.ts";
+import { type Erased, type Erasure, eraseSome } from "./erase.ts";
 import { type ExportPage, type ExportPlace, exportPage } from "./export.ts";
 import type { Followers } from "./followers.ts";
 import type { Begun, Inbox } from "./inbox.ts";
@@ -305,7 +305,6 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
 
   /** Erases some of what this home holds of its owner; to be called until there is no more. */
   async erase(erasure: Erasure): Promise<Erased> {
-    if (!this.#store.exists) return NOTHING_ERASED;
     await this.#store.commits.turn();
     this.#enter();
     const { ENDPOINTS } = this.env;

@@ -58,6 +58,16 @@ describe("an erasure of a home", () => {
     expect(await rows(client.owner)).toBe(0);
   });
 
+  it("stops the first turn of an owner, too, of whom nothing is stored at all", async () => {
+    const client = staged();
+    const before = thinking;
+    const waiting = client.sendForTask(think);
+    await eventually(async () => thinking === before + 1);
+    expect(await eraseAll(client.owner)).toBe(1);
+    expect((await waiting).status.state).toBe("TASK_STATE_CANCELED");
+    expect(await rows(client.owner)).toBe(0);
+  });
+
   it("keeps a task until its job is terminated, and no other", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const client = staged();
