@@ -33,8 +33,8 @@ export type HomeOperator = {
   exportPage(place: ExportPlace | undefined): Promise<ExportPage>;
   /** Erases some of what it holds of its owner. */
   erase(erasure: Erasure): Promise<Erased>;
-  /** They are in D1 now. */
-  deadFiled(ids: string[]): Promise<void>;
+  /** They are in D1 now. The ids of those that were erased meanwhile, and have to leave it again. */
+  deadFiled(letters: Pick<DeadLetter, "id" | "task">[]): Promise<string[]>;
   /** Gives dead notifications another life; `gone` are those whose config or task exists no more. */
   retryDead(letters: DeadQuery[], by: By): Promise<Result<{ accepted: number; gone: DeadQuery[] }, Failure>>;
   /** Sends again what was committed between two times (ms, both inclusive). */

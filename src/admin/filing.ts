@@ -1,7 +1,7 @@
 // Takes dead letters out of their home and into D1. The home keeps each until it is told that it was filed, and
 // everything here may be repeated, so a consumer that dies in between loses nothing.
 
-import { saveDeadLetters } from "../store/dead-letters.ts";
+import { deleteDeadLetters, saveDeadLetters } from "../store/dead-letters.ts";
 import type { WorkDeps } from "./deps.ts";
 
 /** Each may have a payload of a megabyte, and an RPC value holds 32. */
@@ -18,6 +18,7 @@ export async function fileDeadLetters(
     const letters = await object.deadLetters(ids.slice(i, i + LETTERS));
     if (letters.length === 0) continue;
     await saveDeadLetters(db, letters);
-    await object.deadFiled(letters.map(({ id }) => id));
+    const erased = await object.deadFiled(letters.map(({ id, task }) => ({ id, task })));
+    if (erased.length > 0) await deleteDeadLetters(db, erased);
   }
 }

@@ -190,6 +190,12 @@ export async function markDeadLetters(
   return (await markStatement(db, letters, marking).run()).meta.changes;
 }
 
+/** Deletes letters, in whatever state. */
+export async function deleteDeadLetters(db: D1Database, ids: readonly string[]): Promise<void> {
+  const among = "IN (SELECT value FROM json_each(?))";
+  await db.prepare(`DELETE FROM dead_letters WHERE id ${among}`).bind(JSON.stringify(ids)).run();
+}
+
 /** Deletes at most `limit` letters that died before `before` (ms), in whatever state; how many there were. */
 export async function trimDeadLetters(db: D1Database, before: number, limit: number): Promise<number> {
   const { meta } = await db

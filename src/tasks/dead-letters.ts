@@ -12,6 +12,8 @@ const MAX_BODY_UNITS = 1_000_000;
 /** `version`: the dialect of its payload; absent in rows of before there were others than 1.0. */
 export type DeadNotification = Omit<DeadLetter, "home" | "body"> & { version?: Version };
 
+export type LetterOfTask = Pick<DeadLetter, "id" | "task">;
+
 export class DeadLetters {
   readonly #sql: SqlStorage;
 
@@ -54,6 +56,19 @@ export class DeadLetters {
 
   deleteTask(task: string): void {
     this.#sql.exec("DELETE FROM dead WHERE task = ?", task);
+  }
+
+  /** The ids of letters that were erased with their task: of those that were filed only, the task is still here. */
+  erased(letters: readonly LetterOfTask[]): string[] {
+    return this.#sql
+      .exec<{ id: string }>(
+        `SELECT value ->> 'id' AS id FROM json_each(?)
+         WHERE NOT EXISTS (SELECT 1 FROM dead WHERE dead.id = value ->> 'id')
+           AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = value ->> 'task')`,
+        JSON.stringify(letters.map(({ id, task }) => ({ id, task }))),
+      )
+      .toArray()
+      .map((row) => row.id);
   }
 
   filed(ids: readonly string[]): void {

@@ -39,6 +39,7 @@ import type {
   Subscription,
   TaskQuery,
 } from "./commands.ts";
+import type { LetterOfTask } from "./dead-letters.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Erased, type Erasure, eraseSome } from "./erase.ts";
 import { type ExportPage, type ExportPlace, exportPage } from "./export.ts";
@@ -324,11 +325,13 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     return exists ? dead.load(this.ctx.id.toString(), ids, journal) : [];
   }
 
-  async deadFiled(ids: string[]): Promise<void> {
+  async deadFiled(letters: LetterOfTask[]): Promise<string[]> {
     const { exists, dead } = this.#store;
-    if (!exists) return;
-    this.#store.write(() => dead.filed(ids));
+    if (!exists) return [];
+    const erased = dead.erased(letters);
+    this.#store.write(() => dead.filed(letters.map(({ id }) => id)));
     this.#delivery.shipping.filed();
+    return erased;
   }
 
   /** What of the audit follows entry `n`, as far as it was not shipped. */

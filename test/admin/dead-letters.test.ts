@@ -134,7 +134,8 @@ describe("fileDeadLetters", () => {
       home: {
         deadLetters: async (asked) => asked.flatMap((id) => kept.get(id) ?? []),
         deadFiled: async (filed) => {
-          for (const id of filed) kept.delete(id);
+          for (const { id } of filed) kept.delete(id);
+          return [];
         },
       },
     });
@@ -153,7 +154,9 @@ describe("fileDeadLetters", () => {
   it("does nothing about letters that the home no longer keeps, however often it is asked", async () => {
     const { deps, homes } = homeWith(ids.slice(0, 1));
     for (let i = 0; i < 3; i++) await fileDeadLetters(deps, "home", ["msg_0", "msg_99"]);
-    expect(homes.home?.filter(([method]) => method === "deadFiled")).toEqual([["deadFiled", ["msg_0"]]]);
+    expect(homes.home?.filter(([method]) => method === "deadFiled")).toEqual([
+      ["deadFiled", [{ id: "msg_0", task: "0-task" }]],
+    ]);
     expect(await findDeadLetter(db, "msg_99")).toBeUndefined();
     await fileDeadLetters(deps, "home", []);
   });

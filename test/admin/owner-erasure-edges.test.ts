@@ -1,9 +1,13 @@
 // Erasures at their edges: names in other spellings, what was under way when an erasure came, and keys that are made in
 // the middle of one. The whole of an erasure: owner-erasure.test.ts.
 
-import { env } from "cloudflare:test";
+import { env, runInDurableObject, SELF } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { HomeOperator } from "../../src/admin/deps.ts";
+import { fileDeadLetters } from "../../src/admin/filing.ts";
 import { createApiKey, getApiKey } from "../../src/store/api-keys.ts";
+import { deadLetter } from "../store/rows.ts";
+import { createClient, homeOf } from "../support/client.ts";
 import { createOperator, startAfresh } from "./operator.ts";
 
 beforeEach(startAfresh);
@@ -11,6 +15,17 @@ afterEach(() => void vi.restoreAllMocks());
 
 const makeKey = (owner: string, now: number) =>
   createApiKey(env.DB, { owner, roles: ["user"], scopes: [], createdBy: "cli" }, now);
+
+/** Erases through the front door until there is no more. */
+async function eraseAll(owner: string): Promise<void> {
+  for (let more = true; more; ) {
+    const response = await SELF.fetch(
+      `https://agents.test/admin/v1/owners/${encodeURIComponent(owner)}:erase`,
+      { method: "POST", headers: { authorization: `Bearer ${env.ADMIN_KEY}` } },
+    );
+    ({ more } = await response.json<{ more: boolean }>());
+  }
+}
 
 describe("an owner's name in another spelling", () => {
   it.each([
@@ -26,5 +41,45 @@ describe("an owner's name in another spelling", () => {
     expect(await getApiKey(env.DB, { id: key.id })).toMatchObject({ revokedAt: null });
     const listed = await operator.result("GET", `/api-keys?owner=${encodeURIComponent(other)}`);
     expect(listed).toMatchObject({ apiKeys: [] });
+  });
+});
+
+describe("a dead letter that is being filed", () => {
+  /** A home that keeps two; files them, with `meanwhile` between their way out of it and into D1. What D1 has then. */
+  async function file(meanwhile: (owner: string, file: () => Promise<void>) => Promise<void>) {
+    const client = createClient({ agent: "conformance" });
+    const owner = `open::${client.owner}`;
+    const { id: task } = await client.sendForTask("hello");
+    const home = homeOf(client.owner);
+    const ids = ["a", "b"].map((name) => `msg_${name}_${task}`);
+    await runInDurableObject(home, (_, { storage }) => {
+      for (const id of ids) {
+        const { body: _, ...letter } = deadLetter({ id, owner, task });
+        storage.sql.exec("INSERT INTO dead VALUES (?, ?, 1, ?)", id, task, JSON.stringify(letter));
+      }
+    });
+    const operator = home as unknown as HomeOperator;
+    const fileBy = (at: HomeOperator) =>
+      fileDeadLetters({ db: env.DB, homeAt: () => at }, home.id.toString(), ids);
+    const slow: Pick<HomeOperator, "deadLetters" | "deadFiled"> = {
+      async deadLetters(asked) {
+        const found = await operator.deadLetters(asked);
+        expect(found).toHaveLength(2);
+        await meanwhile(owner, () => fileBy(operator));
+        return found;
+      },
+      deadFiled: (filed) => operator.deadFiled(filed),
+    };
+    await fileBy(slow as HomeOperator);
+    const { results } = await env.DB.prepare("SELECT id FROM dead_letters WHERE owner = ?").bind(owner).all();
+    return results.length;
+  }
+
+  it("while its owner is erased is not in the database afterwards", async () => {
+    expect(await file((owner) => eraseAll(owner))).toBe(0);
+  });
+
+  it("and was filed by somebody else meanwhile stays", async () => {
+    expect(await file((_, again) => again())).toBe(2);
   });
 });
