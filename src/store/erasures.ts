@@ -1,15 +1,21 @@
 // The erasure of an owner's rows in every table but the audit, and the table `erasures`: whose credentials it has revoked,
 // and when.
 
-/** Revoked credentials may work for so long yet where they have been used: half of it, with room. */
-export const REVOKED_MS = 60_000;
+/**
+ * What revoked credentials ask for may come to a home for so long yet: they are remembered for 30 s where they have been
+ * used, a body may take 30 s more, and a webhook's challenge as long again; with room.
+ */
+export const REVOKED_MS = 120_000;
+/** An erasure that was not gone on with for so long is another when it is called again. */
+const ANOTHER_MS = 3_600_000;
 
 /** `subject`: the name of the owner's keys, if it is of that kind. */
 export type OwnerNames = { owner: string; subject: string | undefined };
 
 /**
  * Revokes all keys and sessions of an owner. When (ms) those were revoked that may work yet; undefined: there are none.
- * The first time counts: whoever can get new ones, by tokens of an issuer, can do so for ever.
+ * Of sessions the first time counts: whoever can get new ones, by tokens of an issuer, can do so for ever. Keys are given
+ * by operators.
  */
 export async function revokeCredentials(
   db: D1Database,
@@ -26,9 +32,10 @@ export async function revokeCredentials(
         `INSERT INTO erasures (owner, revoked_at) SELECT ?1, ?3
          WHERE EXISTS (SELECT 1 FROM api_keys WHERE owner = ?2 AND revoked_at > ?4)
            OR EXISTS (SELECT 1 FROM sessions WHERE owner = ?1)
-         ON CONFLICT (owner) DO NOTHING`,
+         ON CONFLICT (owner) DO UPDATE SET revoked_at = excluded.revoked_at
+         WHERE revoked_at < ?5 OR EXISTS (SELECT 1 FROM api_keys WHERE owner = ?2 AND revoked_at = ?3)`,
       )
-      .bind(owner, subject, now, now - REVOKED_MS),
+      .bind(owner, subject, now, now - REVOKED_MS, now - ANOTHER_MS),
     db.prepare("SELECT revoked_at AS revokedAt FROM erasures WHERE owner = ?").bind(owner),
   ]);
   return results.at(-1)?.results[0]?.revokedAt;

@@ -6,6 +6,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { HomeOperator } from "../../src/admin/deps.ts";
 import { fileDeadLetters } from "../../src/admin/filing.ts";
 import { createApiKey, getApiKey } from "../../src/store/api-keys.ts";
+import { REVOKED_MS } from "../../src/store/erasures.ts";
+import { openSession } from "../../src/store/sessions.ts";
 import { deadLetter } from "../store/rows.ts";
 import { createClient, homeOf } from "../support/client.ts";
 import { createOperator, startAfresh } from "./operator.ts";
@@ -81,5 +83,46 @@ describe("a dead letter that is being filed", () => {
 
   it("and was filed by somebody else meanwhile stays", async () => {
     expect(await file((_, again) => again())).toBe(2);
+  });
+});
+
+describe("credentials that come while an owner is erased", () => {
+  let now = Date.now();
+  const operator = createOperator({ now: () => now });
+  const erase = () => operator.result<{ more: boolean }>("POST", "/owners/key%3A%3Aerin:erase");
+
+  it("by an operator's hand are waited for as long as the first ones", async () => {
+    await makeKey("erin", now);
+    expect((await erase()).more).toBe(true);
+    now += REVOKED_MS - 10_000;
+    await makeKey("erin", now);
+    expect((await erase()).more).toBe(true);
+    now += REVOKED_MS - 10_000;
+    expect((await erase()).more).toBe(true);
+    now += 10_000;
+    expect((await erase()).more).toBe(false);
+  });
+
+  it("months after an erasure that nobody went on with are waited for, sessions as well", async () => {
+    const session = { owner: "key::erin", actor: "key:erin:k", key: "k", basis: "{}", scopes: "[]" };
+    for (const hash of ["first", "second"]) {
+      const times = { createdAt: now, expiresAt: now + 60_000, endsAt: now + 60_000 };
+      await openSession(env.DB, { id: hash, hash, ...session, ...times }, { perOwner: 9, perMinute: 9 });
+      expect((await erase()).more).toBe(true);
+      now += 90 * 86_400_000;
+    }
+    now -= 90 * 86_400_000 - REVOKED_MS;
+    expect((await erase()).more).toBe(false);
+  });
+
+  it("by tokens again and again put off nothing", async () => {
+    const session = { owner: "key::erin", actor: "key:erin:k", key: "k", basis: "{}", scopes: "[]" };
+    for (let i = 0; i < 4; i++) {
+      const [id, hash] = [`s${i}`, `h${i}`];
+      const times = { createdAt: now, expiresAt: now + 60_000, endsAt: now + 60_000 };
+      await openSession(env.DB, { id, hash, ...session, ...times }, { perOwner: 9, perMinute: 9 });
+      expect((await erase()).more).toBe(i < 3);
+      now += REVOKED_MS / 3;
+    }
   });
 });

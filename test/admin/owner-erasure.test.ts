@@ -360,12 +360,12 @@ describe("credentials", () => {
     };
     const times = { createdAt: now, expiresAt: now + 3_600_000, endsAt: now + 3_600_000 };
     await openSession(env.DB, { id: "s", hash: "h", ...session, ...times }, { perOwner: 9, perMinute: 9 });
-    expect(await erase("key::alice")).toEqual({ ...NOTHING, more: true, retryAfterSeconds: 60 });
+    expect(await erase("key::alice")).toEqual({ ...NOTHING, more: true, retryAfterSeconds: 120 });
     expect(await getApiKey(env.DB, { id: key.id })).toMatchObject({ revokedAt: now });
     expect(await env.DB.prepare("SELECT expires_at FROM sessions").first()).toEqual({ expires_at: 0 });
-    now += 30_000;
-    expect(await erase("key::alice")).toEqual({ ...NOTHING, more: true, retryAfterSeconds: 30 });
-    now += 30_000;
+    now += 60_000;
+    expect(await erase("key::alice")).toEqual({ ...NOTHING, more: true, retryAfterSeconds: 60 });
+    now += 60_000;
     expect(await erase("key::alice")).toEqual({
       ...{ ...NOTHING, apiKeys: 1, sessions: 1 },
       ...{ more: false, retryAfterSeconds: 0 },
@@ -380,7 +380,7 @@ describe("credentials", () => {
   it("that were revoked long ago are waited for no more", async () => {
     const { key } = await makeKey("carol");
     await env.DB.prepare("UPDATE api_keys SET revoked_at = ? WHERE id = ?")
-      .bind(now - 61_000, key.id)
+      .bind(now - 121_000, key.id)
       .run();
     expect(await erase("key::carol")).toMatchObject({ apiKeys: 1, more: false });
   });
