@@ -8,6 +8,7 @@ import { trimHistory } from "./admin/retention.ts";
 import type { Config } from "./config.ts";
 import { consumeDeadLetters, consumeDoorbells, type QueueMessage } from "./delivery/doorbell.ts";
 import type { Doorbell, Endpoint } from "./delivery/exchange.ts";
+import { readInbox } from "./store/audit-inbox.ts";
 import { takeOverdueHomes } from "./store/homes.ts";
 import { trimSessions } from "./store/sessions.ts";
 import { log } from "./telemetry/log.ts";
@@ -28,6 +29,8 @@ export type BackgroundDeps = Omit<WorkDeps, "homeAt"> & {
   homeAt(id: string): Home;
   endpointAt(name: string): Endpoint;
   ringLater(doorbell: Doorbell, delaySeconds: number): Promise<void>;
+  /** Has the chain of administration take over what was told in the database. */
+  collectAudit(): Promise<void>;
   count(delta: MetricsDelta): Promise<unknown>;
 };
 
@@ -70,13 +73,17 @@ export async function consumeDead(messages: readonly QueueMessage[], deps: Backg
   });
 }
 
-/** Every minute: wakes homes whose alarm was lost, goes on with jobs, drops history that is too old and sessions that are over. */
+/**
+ * Every minute: wakes homes whose alarm was lost, goes on with jobs, tells the audit, drops history that is too old and
+ * sessions that are over.
+ */
 export async function runCron(deps: BackgroundDeps): Promise<void> {
   const tasks = {
     homes: wakeHomes(deps),
     jobs: driveRetryJobs(deps),
     history: trimHistory(deps),
     audit: trimAuditHistory(deps),
+    inbox: collectInbox(deps),
     sessions: trimSessions(deps.db, deps.now(), SESSIONS),
   };
   await Promise.all(
@@ -88,6 +95,11 @@ export async function runCron(deps: BackgroundDeps): Promise<void> {
       }
     }),
   );
+}
+
+async function collectInbox({ db, collectAudit }: BackgroundDeps): Promise<void> {
+  const [waiting] = await readInbox(db, 1);
+  if (waiting) await collectAudit();
 }
 
 async function wakeHomes({ db, homeAt, now }: BackgroundDeps): Promise<void> {

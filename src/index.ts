@@ -158,6 +158,7 @@ function backgroundOf(env: Env, config: Config): BackgroundDeps {
     wakeJob: (message) => env.DELIVERIES.send(message),
     ringLater: async (doorbell, delaySeconds) => void (await env.DELIVERIES.send(doorbell, { delaySeconds })),
     count: (delta) => metricsOf(env).add(delta),
+    collectAudit: () => auditOf(env).collect(),
     now: Date.now,
   };
 }

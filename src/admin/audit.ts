@@ -47,7 +47,9 @@ export const auditRoutes: readonly AnyRoute[] = [
     verb: "GET",
     path: "/admin/v1/audit",
     summary: "Search the audit, newest first",
-    description: "Homes ship their entries after ten seconds, and keep them while the database is down.",
+    description:
+      "Homes ship their entries after ten seconds, and keep them while the database is down. Those of sessions come " +
+      "about a minute later.",
     fields: { ...filterFields, ...pageFields },
     answer: AuditList,
     async handle({ db }, { values }) {

@@ -39,7 +39,7 @@ export const sessionRoutes: readonly AnyRoute[] = [
     fields: {},
     answer: RevokedSessions,
     async handle({ db, now, forgetSessions }, { path: { id = "" } }) {
-      if (!(await revokeSession(db, id, { now: now() }))) throw notFound("live session");
+      if (!(await revokeSession(db, id, now()))) throw notFound("live session");
       forgetSessions((session) => session.id === id);
       return { revoked: 1 };
     },

@@ -1,5 +1,5 @@
 // AuditObject: the chain of administration, which belongs to no home. One object for the deployment: what operators ask
-// for, and who was refused, in sums of a minute.
+// for, what was told in the database, and who was refused, in sums of a minute.
 
 import { DurableObject } from "cloudflare:workers";
 import { saveAudit } from "../store/audit.ts";
@@ -7,6 +7,7 @@ import { log } from "../telemetry/log.ts";
 import { ADMIN_CHAIN } from "./admin-chain.ts";
 import { AuditChain, type AuditTail } from "./chain.ts";
 import type { AuditEvent } from "./entry.ts";
+import { collectInbox } from "./inbox.ts";
 import { createSums, type RefusalCount, toRefusalEvent } from "./refusals.ts";
 import { AuditShipping } from "./shipping.ts";
 
@@ -18,6 +19,8 @@ export class AuditObject extends DurableObject<Env> {
   readonly #storage: DurableObjectStorage;
   readonly #chain: AuditChain;
   readonly #shipping: AuditShipping;
+  /** Whether there may be something in the database that is not in the chain. */
+  #isTold = false;
   /** When the alarm will ring; undefined: none is set, or it is not known. */
   #alarmAt: number | undefined;
 
@@ -37,6 +40,9 @@ export class AuditObject extends DurableObject<Env> {
         minute INTEGER PRIMARY KEY, -- its first ms
         counts TEXT NOT NULL        -- JSON array of RefusalCount
       );
+      CREATE TABLE IF NOT EXISTS collected (
+        id TEXT PRIMARY KEY         -- of what is in the chain, and perhaps still in the database
+      ) WITHOUT ROWID;
     `);
     this.#chain = new AuditChain(ctx.storage.sql, ADMIN_CHAIN);
     this.#shipping = new AuditShipping({
@@ -67,6 +73,12 @@ export class AuditObject extends DurableObject<Env> {
     this.#ring(minute + MINUTE_MS + LATE_MS);
   }
 
+  /** Takes over soon what was told in the database: by the alarm, of which there is never more than one. */
+  async collect(): Promise<void> {
+    this.#isTold = true;
+    this.#ring(Date.now());
+  }
+
   /** What follows entry `n`, as far as it was not shipped. */
   async auditTail(n: number): Promise<AuditTail> {
     return this.#chain.tail(n);
@@ -78,6 +90,7 @@ export class AuditObject extends DurableObject<Env> {
     const now = Date.now();
     try {
       this.#close(now - MINUTE_MS - LATE_MS);
+      if (this.#isTold) await this.#collect();
       await this.#shipping.run(now);
       this.#arm();
     } catch (error) {
@@ -97,7 +110,24 @@ export class AuditObject extends DurableObject<Env> {
     }
   }
 
+  async #collect(): Promise<void> {
+    const { sql } = this.#storage;
+    const mark = "INSERT OR IGNORE INTO collected VALUES (?)";
+    this.#isTold = await collectInbox({
+      db: this.env.DB,
+      append: (rows) => {
+        this.#write(() => {
+          const fresh = rows.filter(({ id }) => sql.exec(mark, id).rowsWritten > 0);
+          for (const { event } of fresh) this.#chain.append(event, Date.now());
+        });
+        this.#shipping.soon();
+      },
+      forget: () => this.#write(() => sql.exec("DELETE FROM collected")),
+    });
+  }
+
   #arm(): void {
+    if (this.#isTold) this.#ring(Date.now());
     const [first] = this.#minutes("minute >= ?", 0);
     if (first) this.#ring(first.minute + MINUTE_MS + LATE_MS);
     const at = this.#shipping.wakesAt;

@@ -4,6 +4,7 @@
 // no canonical form to agree on: what is hashed is what is stored, shipped and exported, byte for byte.
 
 import { createHash } from "node:crypto";
+import type { InboxKind } from "../store/audit-inbox.ts";
 
 export type AuditKind =
   | "task.created"
@@ -26,6 +27,8 @@ export type AuditKind =
   | "operator.request"
   /** The id of what the request has made. */
   | "operator.made"
+  /** Told in the database: by callers of their sessions, and of keys that are made outside of the server. */
+  | InboxKind
   /** How many in one minute; detail.reason says why. */
   | "authentication.refused"
   | "authorization.refused";

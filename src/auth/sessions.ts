@@ -12,11 +12,12 @@ import { createMemory } from "../lib/memory.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import {
+  type By,
   extendSession,
   findSession,
   listSessions,
   openSession,
-  revokeSession,
+  revokeOwnSession,
   type Session,
   type SessionLimits,
 } from "../store/sessions.ts";
@@ -174,14 +175,14 @@ export function createSessions({ db, settings, rightsOf, now }: SessionDeps): Se
     const at = now();
     const lifetimeMs = seconds === undefined ? settings.lifetimeMs : seconds * 1_000;
     const until = Math.min(at + lifetimeMs, caller.basis.expiresAt ?? Number.MAX_SAFE_INTEGER);
-    const session = await extendSession(db, id, { maker: makerOf(caller), now: at, until });
+    const session = await extendSession(db, id, { by: byOf(caller), now: at, until });
     if (session === undefined) return missing();
     forget((known) => known.id === id);
     return ok(toOwn(session));
   }
 
   async function revoke(caller: Authenticated, id: string): Promise<Result<void, Failure>> {
-    const isRevoked = await revokeSession(db, id, { maker: makerOf(caller), now: now() });
+    const isRevoked = await revokeOwnSession(db, id, { by: byOf(caller), now: now() });
     forget((known) => known.id === id);
     return isRevoked ? ok(undefined) : missing();
   }
@@ -194,6 +195,10 @@ export function createSessions({ db, settings, rightsOf, now }: SessionDeps): Se
     forget,
     list: async (caller) => (await listSessions(db, makerOf(caller), now())).map(toOwn),
   };
+}
+
+function byOf(caller: Caller): By {
+  return { maker: makerOf(caller), actor: caller.actor };
 }
 
 /** The scopes of a new session, by name; PERMISSION_DENIED names the first that its maker has not. */

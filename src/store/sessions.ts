@@ -3,8 +3,11 @@
 // A revoked one is a row that expired at 0: every question about sessions already asks whether they have expired, an
 // extension cannot race a revocation, and a clock that is put back revives nothing. Rows outlive their session by a
 // minute, because the rate at which one caller makes them is counted in them.
+//
+// What callers do with their sessions is told to the audit in the transaction that does it.
 
 import { err, ok, type Result } from "../lib/result.ts";
+import { type InboxKind, tell } from "./audit-inbox.ts";
 import { equal, type Found, type Page, readPage } from "./keyset.ts";
 
 /** Times in ms. */
@@ -28,6 +31,9 @@ export type Session = {
 
 /** Whose sessions: those made from one credential. */
 export type Maker = { owner: string; actor: string };
+
+/** Who changes one of its sessions; `actor` is the credential or one of them. */
+export type By = { maker: Maker; actor: string };
 
 const COLUMNS =
   "id, owner, actor, api_key AS key, basis, scopes, created_at AS createdAt, expires_at AS expiresAt, ends_at AS endsAt";
@@ -58,7 +64,13 @@ export async function openSession(
   const since = now - RATE_WINDOW_MS;
   const live = "(SELECT count(*) FROM sessions WHERE owner = ?1 AND expires_at > ?3)";
   const made = "(SELECT count(*) FROM sessions WHERE owner = ?1 AND actor = ?2 AND created_at > ?4)";
-  const [rate, full, , inserted] = await db.batch<{ count: number; firstAt: number | null }>([
+  const bounds = [owner, actor, now, since, perMinute, perOwner];
+  const inTheWay = `${made} < ?5 AND id IN (
+    SELECT id FROM sessions WHERE owner = ?1 AND actor = ?2 AND expires_at > ?3
+    ORDER BY id LIMIT max(0, ${live} + 1 - ?6))`;
+  const told = (kind: InboxKind, where: string, values: (string | number)[]) =>
+    tell(db, { kind, actor, now, of: `sessions WHERE ${where}`, values });
+  const [rate, full, , , inserted] = await db.batch<{ count: number; firstAt: number | null }>([
     db
       .prepare(
         `SELECT count(*) AS count, min(created_at) AS firstAt FROM sessions
@@ -68,22 +80,15 @@ export async function openSession(
     db
       .prepare("SELECT min(expires_at) AS firstAt FROM sessions WHERE owner = ? AND expires_at > ?")
       .bind(owner, now),
-    db
-      .prepare(
-        `UPDATE sessions SET expires_at = 0 WHERE ${made} < ?5 AND id IN (
-           SELECT id FROM sessions WHERE owner = ?1 AND actor = ?2 AND expires_at > ?3
-           ORDER BY id LIMIT max(0, ${live} + 1 - ?6))`,
-      )
-      .bind(owner, actor, now, since, perMinute, perOwner),
+    told("session.replaced", inTheWay, bounds),
+    db.prepare(`UPDATE sessions SET expires_at = 0 WHERE ${inTheWay}`).bind(...bounds),
     db
       .prepare(
         `INSERT INTO sessions (id, hash, owner, actor, api_key, basis, scopes, created_at, expires_at, ends_at)
          SELECT ?7, ?8, ?1, ?2, ?9, ?10, ?11, ?3, ?12, ?13 WHERE ${made} < ?5 AND ${live} < ?6`,
       )
-      .bind(
-        ...[owner, actor, now, since, perMinute, perOwner],
-        ...[id, hash, key, basis, scopes, expiresAt, endsAt],
-      ),
+      .bind(...bounds, ...[id, hash, key, basis, scopes, expiresAt, endsAt]),
+    told("session.opened", "id = ?1", [id]),
   ]);
   if (inserted?.meta.changes !== 0) return ok(undefined);
   const { count = 0, firstAt } = rate?.results[0] ?? {};
@@ -108,34 +113,45 @@ export async function listSessions(db: D1Database, { owner, actor }: Maker, now:
   return results;
 }
 
+const LIVE = "id = ?1 AND owner = ?2 AND actor = ?3 AND expires_at > ?4";
+
 /** Lets a live session last until `until` if that is later than it lasts, and no later than it may. */
 export async function extendSession(
   db: D1Database,
   id: string,
-  { maker, now, until }: { maker: Maker; now: number; until: number },
+  { by: { maker, actor }, now, until }: { by: By; now: number; until: number },
 ): Promise<Session | undefined> {
-  const row = await db
-    .prepare(
-      `UPDATE sessions SET expires_at = max(expires_at, min(?5, ends_at))
-       WHERE id = ?1 AND owner = ?2 AND actor = ?3 AND expires_at > ?4 RETURNING ${COLUMNS}`,
-    )
-    .bind(id, maker.owner, maker.actor, now, until)
-    .first<Session>();
-  return row ?? undefined;
+  const values = [id, maker.owner, maker.actor, now];
+  const [, extended] = await db.batch<Session>([
+    tell(db, { kind: "session.extended", actor, now, of: `sessions WHERE ${LIVE}`, values }),
+    db
+      .prepare(
+        `UPDATE sessions SET expires_at = max(expires_at, min(?5, ends_at)) WHERE ${LIVE} RETURNING ${COLUMNS}`,
+      )
+      .bind(...values, until),
+  ]);
+  return extended?.results[0];
 }
 
-/** Revokes a live session, of this maker if one is named; whether there was one. */
-export async function revokeSession(
+/** Revokes a live session of whoever does it; whether there was one. */
+export async function revokeOwnSession(
   db: D1Database,
   id: string,
-  { maker, now }: { maker?: Maker; now: number },
+  { by: { maker, actor }, now }: { by: By; now: number },
 ): Promise<boolean> {
+  const values = [id, maker.owner, maker.actor, now];
+  const [, revoked] = await db.batch([
+    tell(db, { kind: "session.revoked", actor, now, of: `sessions WHERE ${LIVE}`, values }),
+    db.prepare(`UPDATE sessions SET expires_at = 0 WHERE ${LIVE}`).bind(...values),
+  ]);
+  return revoked?.meta.changes === 1;
+}
+
+/** Revokes a live session of anybody, as operators do, whom the audit knows by their request. */
+export async function revokeSession(db: D1Database, id: string, now: number): Promise<boolean> {
   const { meta } = await db
-    .prepare(
-      `UPDATE sessions SET expires_at = 0
-       WHERE id = ?1 AND expires_at > ?2 AND (?3 IS NULL OR (owner = ?3 AND actor = ?4))`,
-    )
-    .bind(id, now, maker?.owner ?? null, maker?.actor ?? null)
+    .prepare("UPDATE sessions SET expires_at = 0 WHERE id = ? AND expires_at > ?")
+    .bind(id, now)
     .run();
   return meta.changes === 1;
 }

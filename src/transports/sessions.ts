@@ -5,6 +5,7 @@
 
 import { addressOf } from "../auth/address.ts";
 import type { Authenticate } from "../auth/authenticate.ts";
+import { makerOf } from "../auth/caller.ts";
 import type { OwnSession, Sessions } from "../auth/sessions.ts";
 import type { Config } from "../config.ts";
 import { Buckets } from "../lib/buckets.ts";
@@ -27,7 +28,7 @@ type OtherVerbs = { verbs: string[] };
 export type SessionPaths = (request: Request) => Promise<Response | OtherVerbs>;
 
 type All = SessionPathsDeps & {
-  /** Of requests for a session, by the credential that is right or else by address: each costs a lookup. */
+  /** Of requests for or of a session, by the credential that is right or else by address: each costs a lookup. */
   askers: Buckets;
 };
 
@@ -65,17 +66,11 @@ export function createSessionPaths(given: SessionPathsDeps): SessionPaths {
 }
 
 async function open(deps: All, request: Request): Promise<Response> {
-  const { authenticate, sessions, askers, config, now } = deps;
+  const { authenticate, sessions, config } = deps;
   const inHeader = request.headers.has("authorization") || request.headers.has("x-api-key");
   const found = inHeader ? await authenticate(request) : undefined;
-  const at = now();
   // Who has shown a right credential pays by it, so that nobody behind its address can keep it from having sessions.
-  const retryAt = askers.take(found?.ok ? found.value.actor : addressOf(request), at);
-  if (retryAt !== undefined) {
-    const message = "Too many requests for a session";
-    const retryAfterSeconds = Math.max(1, Math.ceil((retryAt - at) / 1_000));
-    throw new A2AError("RATE_LIMIT_EXCEEDED", { message, retryAfterSeconds });
-  }
+  admit(deps, found?.ok ? makerOf(found.value).actor : addressOf(request));
   // A stranger with a wrong header costs no body.
   const early = found && orThrow(found);
   const wish = await readWish(request, config);
@@ -86,6 +81,16 @@ async function open(deps: All, request: Request): Promise<Response> {
   const caller = early ?? orThrow(await authenticate(presenting(request, wish.header)));
   const { token, ...session } = orThrow(await sessions.open(caller, wish));
   return toJson({ session: token, ...toAnswer(session) }, 201);
+}
+
+/** Lets one more request of this asker pass; RATE_LIMIT_EXCEEDED if they were too many. */
+function admit({ askers, now }: All, asker: string): void {
+  const at = now();
+  const retryAt = askers.take(asker, at);
+  if (retryAt === undefined) return;
+  const message = "Too many requests for a session";
+  const retryAfterSeconds = Math.max(1, Math.ceil((retryAt - at) / 1_000));
+  throw new A2AError("RATE_LIMIT_EXCEEDED", { message, retryAfterSeconds });
 }
 
 async function leave({ authenticate, sessions }: All, request: Request): Promise<Response> {
@@ -108,6 +113,8 @@ async function list({ authenticate, sessions }: All, request: Request): Promise<
 
 async function extend(deps: All, request: Request, id: string): Promise<Response> {
   const caller = orThrow(await deps.authenticate(request));
+  // Each is an entry in the audit.
+  admit(deps, makerOf(caller).actor);
   const wish = await readWish(request, deps.config);
   for (const [name, field] of [
     ["header", "token"],

@@ -16,7 +16,7 @@ for (const level of ["debug", "info", "warn", "error", "log"] as const) {
   vi.spyOn(console, level).mockImplementation((...texts: unknown[]) => void lines.push(texts.join(" ")));
 }
 
-const TABLES = ["audit", "audit_anchors", "push_configs", "attempts", "retry_jobs", "api_keys"];
+const TABLES = ["audit", "audit_anchors", "push_configs", "attempts", "retry_jobs", "api_keys", "sessions"];
 
 describe("the audit", () => {
   it("holds no secret and nothing of what was said, wherever it has been", { timeout: 60_000 }, async () => {
@@ -69,7 +69,11 @@ describe("the audit", () => {
     await ring(client.owner);
     await admin(`${place}:rotateSecret`, { secret: SECRET });
     await admin(`${place}:pause`, {});
+    const opened = await createClient().request("/a2a/auth", { method: "POST" });
+    const { session } = await opened.json<{ session: string }>();
+    const told = await env.DB.prepare("SELECT body FROM audit_inbox").first<string>("body");
     const audit = env.AUDIT.get(env.AUDIT.idFromName("admin"));
+    await audit.collect();
     advance(130_000);
     await ring(client.owner);
     await runDurableObjectAlarm(audit);
@@ -81,6 +85,7 @@ describe("the audit", () => {
     );
     const audited = JSON.stringify([
       tables[0],
+      told,
       await admin("/audit:export"),
       await admin("/audit?pageSize=100"),
       await homeOf(client.owner).auditTail(0),
@@ -96,14 +101,14 @@ describe("the audit", () => {
         "config.created",
         "config.replaced",
       ],
-      ...["config.secret_rotated", "config.paused", "operator.request", "operator.made"],
+      ...["config.secret_rotated", "config.paused", "operator.request", "operator.made", "session.opened"],
     ]) {
       expect(audited).toContain(kind);
     }
-    for (const mark of [SECRET, SAID, issued.secret, btoa(SECRET), encodeURIComponent(SECRET)]) {
+    for (const mark of [SECRET, SAID, issued.secret, session, btoa(SECRET), encodeURIComponent(SECRET)]) {
       expect(audited).not.toContain(mark);
     }
-    for (const mark of [SECRET, issued.secret]) {
+    for (const mark of [SECRET, issued.secret, session]) {
       expect(JSON.stringify(tables)).not.toContain(mark);
       expect(lines.join("\n")).not.toContain(mark);
     }

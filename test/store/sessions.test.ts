@@ -3,11 +3,13 @@
 import { env } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
 import { uuidv7 } from "../../src/lib/ids.ts";
+import { readInbox } from "../../src/store/audit-inbox.ts";
 import {
   extendSession,
   findSession,
   listSessions,
   openSession,
+  revokeOwnSession,
   revokeSession,
   revokeSessions,
   type Session,
@@ -43,6 +45,7 @@ async function open(more: Partial<Session> = {}, within = limits) {
 
 const ids = (sessions: { id: string }[]) => sessions.map(({ id }) => id);
 const maker = { owner: "o", actor: "a" };
+const by = { maker, actor: "a" };
 
 describe("a session", () => {
   it("is found by the hash of its token, and by nothing that is not that", async () => {
@@ -94,7 +97,7 @@ describe("the limit of an owner", () => {
   it("counts no session of another owner, and none that is over", async () => {
     for (let i = 0; i < 4; i++) await open({ createdAt: NOW + i });
     const { id } = await open({ createdAt: NOW + 5 });
-    await revokeSession(env.DB, id, { now: NOW + 6 });
+    await revokeSession(env.DB, id, NOW + 6);
     await open({ owner: "p", createdAt: NOW + 7 });
     await open({ createdAt: NOW + 8 });
     expect(await listSessions(env.DB, maker, NOW + 9)).toHaveLength(5);
@@ -120,7 +123,7 @@ describe("the rate of a credential", () => {
   it("is not evaded by revoking, nor by the cron's trimming", async () => {
     for (let i = 0; i < 3; i++) {
       const { id } = await open({ createdAt: NOW + i }, slow);
-      await revokeSession(env.DB, id, { maker, now: NOW + i });
+      await revokeOwnSession(env.DB, id, { by, now: NOW + i });
     }
     expect(await trimSessions(env.DB, NOW + 10, 100)).toBe(0);
     expect((await openSession(env.DB, session({ createdAt: NOW + 10 }), slow)).ok).toBe(false);
@@ -136,7 +139,7 @@ describe("extending", () => {
   it("makes it last longer, never shorter, and never beyond its end", async () => {
     const { id, expiresAt, endsAt } = await open();
     const extend = async (until: number) =>
-      (await extendSession(env.DB, id, { maker, now: NOW + 1, until }))?.expiresAt;
+      (await extendSession(env.DB, id, { by, now: NOW + 1, until }))?.expiresAt;
     expect(await extend(NOW + 5)).toBe(expiresAt);
     expect(await extend(expiresAt + 5)).toBe(expiresAt + 5);
     expect(await extend(Number.MAX_SAFE_INTEGER)).toBe(endsAt);
@@ -145,10 +148,10 @@ describe("extending", () => {
   it("revives none that has expired or was revoked, whatever the clock says", async () => {
     const { id, expiresAt } = await open();
     const until = expiresAt + MINUTE;
-    expect(await extendSession(env.DB, id, { maker, now: expiresAt, until })).toBeUndefined();
-    expect(await revokeSession(env.DB, id, { maker, now: NOW })).toBe(true);
+    expect(await extendSession(env.DB, id, { by, now: expiresAt, until })).toBeUndefined();
+    expect(await revokeOwnSession(env.DB, id, { by, now: NOW })).toBe(true);
     for (const now of [NOW, NOW - 100 * MINUTE, 0]) {
-      expect(await extendSession(env.DB, id, { maker, now, until })).toBeUndefined();
+      expect(await extendSession(env.DB, id, { by, now, until })).toBeUndefined();
     }
   });
 
@@ -158,9 +161,9 @@ describe("extending", () => {
   ])("and revoking are not for %s", async (_, foreign) => {
     const { id, hash } = await open();
     expect(
-      await extendSession(env.DB, id, { maker: foreign, now: NOW, until: NOW + 500 * MINUTE }),
+      await extendSession(env.DB, id, { by: { ...by, maker: foreign }, now: NOW, until: NOW + 500 * MINUTE }),
     ).toBeUndefined();
-    expect(await revokeSession(env.DB, id, { maker: foreign, now: NOW })).toBe(false);
+    expect(await revokeOwnSession(env.DB, id, { by: { ...by, maker: foreign }, now: NOW })).toBe(false);
     expect((await findSession(env.DB, hash))?.expiresAt).toBe(NOW + 60 * MINUTE);
   });
 
@@ -169,9 +172,9 @@ describe("extending", () => {
       const { id, hash } = await open({ createdAt: NOW + i });
       const until = NOW + 100 * MINUTE;
       await Promise.all([
-        extendSession(env.DB, id, { maker, now: NOW + i, until }),
-        revokeSession(env.DB, id, { maker, now: NOW + i }),
-        extendSession(env.DB, id, { maker, now: NOW + i, until }),
+        extendSession(env.DB, id, { by, now: NOW + i, until }),
+        revokeOwnSession(env.DB, id, { by, now: NOW + i }),
+        extendSession(env.DB, id, { by, now: NOW + i, until }),
       ]);
       expect((await findSession(env.DB, hash))?.expiresAt).toBe(0);
     }
@@ -190,7 +193,7 @@ describe("what operators ask", () => {
 
   it("is answered newest first, page by page, and without those that are over", async () => {
     const all = await many();
-    await revokeSession(env.DB, all[4]?.id ?? "", { now: NOW + 20 });
+    await revokeSession(env.DB, all[4]?.id ?? "", NOW + 20);
     const found: Session[] = [];
     for (let after: undefined | readonly (string | number)[]; ; ) {
       const page = await searchSessions(env.DB, {}, { limit: 3, after }, NOW + 20);
@@ -232,5 +235,60 @@ describe("trimming", () => {
     expect(await trimSessions(env.DB, at, 3)).toBe(2);
     expect(await trimSessions(env.DB, at, 3)).toBe(0);
     expect(await findSession(env.DB, live.hash)).toBeDefined();
+  });
+});
+
+describe("the audit", () => {
+  beforeEach(async () => void (await env.DB.prepare("DELETE FROM audit_inbox").run()));
+
+  /** What it is told, in the order in which it happened. */
+  const told = async () => (await readInbox(env.DB, 100)).map(({ body }) => JSON.parse(body));
+  const event = (kind: string, session: string, at: number, actor = "a") => ({
+    ...{ kind, owner: "o", actor, detail: { session, at } },
+  });
+
+  it("is told of a session that is opened, extended and revoked, by whom, and of nothing secret", async () => {
+    const { id, hash } = await open();
+    const until = NOW + 100 * MINUTE;
+    await extendSession(env.DB, id, { by: { maker, actor: `a/${id}` }, now: NOW + 1, until });
+    await revokeOwnSession(env.DB, id, { by, now: NOW + 2 });
+    expect(await told()).toEqual([
+      event("session.opened", id, NOW),
+      event("session.extended", id, NOW + 1, `a/${id}`),
+      event("session.revoked", id, NOW + 2),
+    ]);
+    expect(JSON.stringify(await readInbox(env.DB, 100))).not.toContain(hash);
+  });
+
+  it("is told of those that had to go for a new one", async () => {
+    const [first, second] = [await open({ createdAt: NOW }), await open({ createdAt: NOW + 1 })];
+    await env.DB.prepare("DELETE FROM audit_inbox").run();
+    const third = await open({ createdAt: NOW + 2 }, { ...limits, perOwner: 1 });
+    const events = await told();
+    expect(events).toHaveLength(3);
+    expect(events).toEqual(
+      expect.arrayContaining([
+        event("session.replaced", first.id, NOW + 2),
+        event("session.replaced", second.id, NOW + 2),
+        event("session.opened", third.id, NOW + 2),
+      ]),
+    );
+  });
+
+  it("is told nothing of what was not done", async () => {
+    const { id } = await open({}, { perOwner: 5, perMinute: 1 });
+    await env.DB.prepare("DELETE FROM audit_inbox").run();
+    expect((await openSession(env.DB, session(), { perOwner: 5, perMinute: 1 })).ok).toBe(false);
+    expect((await openSession(env.DB, session({ actor: "b" }), { perOwner: 1, perMinute: 9 })).ok).toBe(
+      false,
+    );
+    const other = { maker: { owner: "o", actor: "b" }, actor: "b" };
+    await extendSession(env.DB, id, { by: other, now: NOW, until: NOW + 99 * MINUTE });
+    await revokeOwnSession(env.DB, id, { by: other, now: NOW });
+    await expect(openSession(env.DB, session({ id }), limits)).rejects.toThrow("UNIQUE");
+    expect(await told()).toEqual([]);
+    // Operators' requests are told by themselves.
+    await revokeSession(env.DB, id, NOW);
+    expect(await told()).toEqual([]);
   });
 });

@@ -182,6 +182,23 @@ describe("POST /a2a/auth", () => {
     expect((await post("/a2a/auth", { "x-api-key": session })).status).toBe(401);
   });
 
+  it("refuses a flood of extensions, whichever session of a credential asks for them", async () => {
+    const { text } = await make();
+    const { post, open } = serve({ sessionRatePerMinute: 2 });
+    const { session, id } = await open(bearer(text));
+    const statuses: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      const response = await post(`/a2a/auth/sessions/${id}:extend`, bearer(i % 2 ? text : session));
+      statuses.push(response.status);
+      if (response.status === 429) expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
+    }
+    // One of the eight a minute was the opening.
+    expect(statuses).toEqual([...Array(7).fill(200), 429, 429]);
+    const { text: other } = await make();
+    const theirs = await open(bearer(other));
+    expect((await post(`/a2a/auth/sessions/${theirs.id}:extend`, bearer(other))).status).toBe(200);
+  });
+
   it("refuses a flood: of one credential, and of one address whatever it presents", async () => {
     const { text } = await make();
     const { post, open } = serve({ sessionRatePerMinute: 2 });
