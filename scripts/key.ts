@@ -27,6 +27,8 @@ Each with --remote for the deployed database. Roles: ${[...builtInRoles.keys()].
 const NAME = /^[A-Za-z0-9._@:-]{1,128}$/;
 const ROLE = /^[a-z][a-z0-9-]{0,63}$/;
 const HOUR_MS = 3_600_000;
+/** How the audit names whoever runs this. */
+const CLI = "cli";
 
 command(async () => {
   const { verb, id, options } = readArguments();
@@ -61,7 +63,9 @@ function create(options: Options): Act {
   return async (db) => {
     const now = Date.now();
     const expiresAt = days === undefined ? null : now + days * 24 * HOUR_MS;
-    tell(await createApiKey(db, { owner, label, roles, scopes, createdBy: "cli", expiresAt }, now));
+    tell(
+      await createApiKey(db, { owner, label, roles, scopes, createdBy: CLI, toldBy: CLI, expiresAt }, now),
+    );
   };
 }
 
@@ -78,7 +82,7 @@ function list(owner: string | undefined): Act {
 
 function rotate(id: string, hours: number): Act {
   return async (db) => {
-    const rotated = await rotateApiKey(db, { id, overlapMs: hours * HOUR_MS }, Date.now());
+    const rotated = await rotateApiKey(db, { id, overlapMs: hours * HOUR_MS, toldBy: CLI }, Date.now());
     if (!rotated.ok) throw new Refusal(`The key ${id} cannot be rotated: ${rotated.error.reason}.`);
     tell(rotated.value);
   };
@@ -86,7 +90,8 @@ function rotate(id: string, hours: number): Act {
 
 function revoke(id: string): Act {
   return async (db) => {
-    if ((await revokeApiKey(db, { id }, Date.now())) === undefined) throw new Refusal(`No key ${id}.`);
+    if ((await revokeApiKey(db, { id, toldBy: CLI }, Date.now())) === undefined)
+      throw new Refusal(`No key ${id}.`);
     console.log(`The key ${id} is revoked. It may work for 30 s yet.`);
   };
 }

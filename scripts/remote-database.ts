@@ -6,26 +6,28 @@ import { wrangler } from "./project.ts";
 /** What `wrangler d1 execute` takes for the deployed database. */
 const REMOTE = ["--remote", "--env", "production"];
 
-/** As much of a D1Database as src/store/api-keys.ts uses: one statement at a time, and batches that only read. */
+/** As much of a D1Database as src/store/api-keys.ts uses. A batch is one command, which is one transaction. */
 export function remoteDatabase(target = REMOTE): D1Database {
-  const execute = (sql: string) => run([...target, "--yes", "--json", "--command", sql]);
+  const execute = (sql: readonly string[]) =>
+    run([...target, "--yes", "--json", "--command", sql.join(";\n")]);
+  const one = async (sql: string) => (await execute([sql]))[0] ?? { results: [] };
   const prepare = (sql: string) => ({
-    bind: (...values: unknown[]) => ({
-      all: () => execute(withValues(sql, values)),
-      first: async () => (await execute(withValues(sql, values))).results[0] ?? null,
-    }),
+    bind(...values: unknown[]) {
+      const text = withValues(sql, values);
+      return { text, all: () => one(text), first: async () => (await one(text)).results[0] ?? null };
+    },
   });
   type Statement = ReturnType<ReturnType<typeof prepare>["bind"]>;
-  const batch = (statements: Statement[]) => Promise.all(statements.map((statement) => statement.all()));
+  const batch = (statements: Statement[]) => execute(statements.map(({ text }) => text));
   return { prepare, batch } as unknown as D1Database;
 }
 
-async function run(args: string[]): Promise<{ results: unknown[] }> {
+/** The results of each statement. */
+async function run(args: string[]): Promise<{ results: unknown[] }[]> {
   const { code, output } = await wrangler(["d1", "execute", "DB", ...args], "collect");
   if (code !== 0) throw new Refusal(output.trim());
   // Warnings may stand before it.
-  const [result] = JSON.parse(output.slice(output.search(/^\[$/m))) as { results: unknown[] }[];
-  return { results: result?.results ?? [] };
+  return JSON.parse(output.slice(output.search(/^\[$/m))) as { results: unknown[] }[];
 }
 
 /** Puts values where `?` and `?1` stand. The statements are ours and hold no `?` in a text. */

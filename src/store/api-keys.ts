@@ -7,6 +7,7 @@
 import { encodeBase64Url } from "../lib/base64.ts";
 import { sha256 } from "../lib/bytes.ts";
 import { err, ok, type Result } from "../lib/result.ts";
+import { type InboxKind, tell } from "./audit-inbox.ts";
 import { equal, type Found, type Page, readPage, type Walk } from "./keyset.ts";
 import { noteOwner, ownerOfKeys } from "./owners.ts";
 
@@ -41,10 +42,14 @@ export type IssuedKey = { key: ApiKey; text: string };
 /** Which key: with `owner`, only if it is of that owner. */
 export type KeyRef = { id: string; owner?: string | undefined };
 
-export type NewKey = Pick<ApiKey, "owner" | "roles" | "scopes" | "createdBy"> & {
-  label?: string | undefined;
-  expiresAt?: number | null | undefined;
-};
+/** Who changes a key, if the audit is to be told with it. Of operators' requests it knows already. */
+export type Told = { toldBy?: string | undefined };
+
+export type NewKey = Told &
+  Pick<ApiKey, "owner" | "roles" | "scopes" | "createdBy"> & {
+    label?: string | undefined;
+    expiresAt?: number | null | undefined;
+  };
 
 export type RotationProblem = { reason: "not_found" | "revoked" | "expired" };
 
@@ -103,19 +108,25 @@ export function apiKeysWalk({ owner }: { owner?: string | undefined }): Walk {
 export async function createApiKey(db: D1Database, key: NewKey, now: number): Promise<IssuedKey> {
   const id = newId();
   const { text, hash } = await newText(id);
-  // Before the key: an owner without keys does no harm.
-  await noteOwner(db, ownerOfKeys(key.owner), now);
-  const row = await db
-    .prepare(
-      `INSERT INTO api_keys (id, hash, owner, label, roles, scopes, created_at, created_by, expires_at)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING ${COLUMNS}`,
-    )
-    .bind(
-      ...[id, hash, key.owner, key.label ?? "", toNames(key.roles), toNames(key.scopes)],
-      ...[now, key.createdBy, key.expiresAt ?? null],
-    )
-    .first<Row>();
-  if (row === null) throw new Error("an API key was inserted and is not there");
+  const owner = ownerOfKeys(key.owner);
+  const { toldBy: actor } = key;
+  const [inserted] = await db.batch<Row>([
+    db
+      .prepare(
+        `INSERT INTO api_keys (id, hash, owner, label, roles, scopes, created_at, created_by, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING ${COLUMNS}`,
+      )
+      .bind(
+        ...[id, hash, key.owner, key.label ?? "", toNames(key.roles), toNames(key.scopes)],
+        ...[now, key.createdBy, key.expiresAt ?? null],
+      ),
+    noteOwner(db, owner, now),
+    ...(actor === undefined
+      ? []
+      : [tell(db, { kind: "key.created", actor, owner, now, of: "api_keys WHERE id = ?1", values: [id] })]),
+  ]);
+  const row = inserted?.results[0];
+  if (row === undefined) throw new Error("an API key was inserted and is not there");
   return { key: toKey(row), text };
 }
 
@@ -125,18 +136,20 @@ export async function createApiKey(db: D1Database, key: NewKey, now: number): Pr
  */
 export async function rotateApiKey(
   db: D1Database,
-  { id, owner, overlapMs }: KeyRef & { overlapMs: number },
+  { overlapMs, ...ref }: KeyRef & Told & { overlapMs: number },
   now: number,
 ): Promise<Result<IssuedKey, RotationProblem>> {
+  const { id, owner } = ref;
   const { text, hash } = await newText(id);
-  const row = await db
+  const where = `${REF} AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?3)`;
+  const update = db
     .prepare(
       `UPDATE api_keys SET previous_hash = hash, previous_until = ?3 + ?4, hash = ?5, rotated_at = ?3
-       WHERE ${REF} AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?3) RETURNING ${COLUMNS}`,
+       WHERE ${where} RETURNING ${COLUMNS}`,
     )
-    .bind(id, owner ?? null, now, overlapMs, hash)
-    .first<Row>();
-  if (row !== null) return ok({ key: toKey(row), text });
+    .bind(id, owner ?? null, now, overlapMs, hash);
+  const row = await change(db, update, { ...ref, kind: "key.rotated", where, now });
+  if (row !== undefined) return ok({ key: toKey(row), text });
   const key = await getApiKey(db, { id, owner });
   if (key === undefined) return err({ reason: "not_found" });
   return err({ reason: key.revokedAt === null ? "expired" : "revoked" });
@@ -145,14 +158,35 @@ export async function rotateApiKey(
 /** Revokes a key with all its secrets; one that is revoked stays so since then. Undefined: there is no such key. */
 export async function revokeApiKey(
   db: D1Database,
-  { id, owner }: KeyRef,
+  ref: KeyRef & Told,
   now: number,
 ): Promise<ApiKey | undefined> {
-  const row = await db
+  const update = db
     .prepare(`UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?3) WHERE ${REF} RETURNING ${COLUMNS}`)
-    .bind(id, owner ?? null, now)
-    .first<Row>();
-  return row ? toKey(row) : undefined;
+    .bind(ref.id, ref.owner ?? null, now);
+  const where = `${REF} AND revoked_at IS NULL`;
+  const row = await change(db, update, { ...ref, kind: "key.revoked", where, now });
+  return row && toKey(row);
+}
+
+/** Runs an update of one key, and tells the audit of it if it is to be told and finds the key. */
+async function change(
+  db: D1Database,
+  update: D1PreparedStatement,
+  { id, owner, toldBy, kind, where, now }: KeyRef & Told & { kind: InboxKind; where: string; now: number },
+): Promise<Row | undefined> {
+  const key = toldBy === undefined ? undefined : await getApiKey(db, { id, owner });
+  const told =
+    toldBy === undefined || key === undefined
+      ? []
+      : [
+          tell(db, {
+            ...{ kind, actor: toldBy, owner: ownerOfKeys(key.owner), now },
+            ...{ of: `api_keys WHERE ${where}`, values: [id, owner ?? null, now] },
+          }),
+        ];
+  const results = await db.batch<Row>([...told, update]);
+  return results.at(-1)?.results[0];
 }
 
 /** 32 letters that are not taken for each other, so that 5 bits are one. */

@@ -30,12 +30,11 @@ export function subjectOfKeys(owner: string): string | undefined {
   }
 }
 
-/** Remembers that there is this owner. */
-export async function noteOwner(db: D1Database, owner: string, now: number): Promise<void> {
-  await db
+/** The statement that remembers that there is this owner. */
+export function noteOwner(db: D1Database, owner: string, now: number): D1PreparedStatement {
+  return db
     .prepare("INSERT INTO owners (owner, homes, created_at) VALUES (?, 0, ?) ON CONFLICT (owner) DO NOTHING")
-    .bind(owner, now)
-    .all();
+    .bind(owner, now);
 }
 
 const COLUMNS = "owner, homes, created_at AS createdAt";

@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { remoteDatabase, withValues } from "../../scripts/remote-database.ts";
 import { createApiKey, findApiKey, listApiKeys, rotateApiKey } from "../../src/store/api-keys.ts";
+import { readInbox } from "../../src/store/audit-inbox.ts";
 import { run } from "./run.ts";
-import { createStateDir, removeStateDir } from "./server.ts";
+import { createStateDir, removeStateDir, startServer } from "./server.ts";
 
 let stateDir: string;
 beforeAll(async () => {
@@ -44,6 +45,23 @@ test(
     expect((await key("revoke", id)).code).toBe(0);
     expect((await key("list")).output).toContain("revoked ");
     expect(await key("rotate", id)).toMatchObject({ code: 1, output: expect.stringContaining("revoked") });
+
+    // The server tells the audit of all of it.
+    const ADMIN_KEY = "an-admin-key-of-a-test-0123456789";
+    const server = await startServer({ mode: "serve", stateDir, vars: { ADMIN_KEY, CRON_SECONDS: "1" } });
+    const kinds = async () => {
+      const url = `${server.url}/admin/v1/audit?actor=cli&owner=${encodeURIComponent("key::alice")}`;
+      const response = await fetch(url, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+      const { entries } = (await response.json()) as { entries: { kind: string; detail: { key: string } }[] };
+      return entries.map(({ kind, detail }) => [kind, detail.key]);
+    };
+    const told = [
+      ["key.revoked", id],
+      ["key.rotated", id],
+      ["key.created", id],
+    ];
+    await expect.poll(kinds, { timeout: 60_000, interval: 1_000 }).toEqual(told);
+    await server.stop();
   },
   TIMEOUT_MS,
 );
@@ -69,14 +87,28 @@ describe("refuses with a sentence and the usage", () => {
 
 test("wrangler's command line serves as the database", async () => {
   const db = remoteDatabase(["--local", "--persist-to", stateDir]);
-  const said = { owner: "it's ? mine", roles: ["user"], scopes: [], createdBy: "cli" };
-  const made = await createApiKey(db, said, 1_000);
+  const said = { owner: "it's ? mine; or not", roles: ["user"], scopes: [], createdBy: "cli" };
+  const toldBy = "cli";
+  const made = await createApiKey(db, { ...said, toldBy }, 1_000);
   expect(made.key).toMatchObject(said);
-  const rotated = await rotateApiKey(db, { id: made.key.id, overlapMs: 5 }, 2_000);
+  const rotated = await rotateApiKey(db, { id: made.key.id, overlapMs: 5, toldBy }, 2_000);
   expect(rotated).toMatchObject({ ok: true, value: { key: { previousUntil: 2_005 } } });
   const { rows } = await listApiKeys(db, { owner: said.owner }, { limit: 10 });
   expect(rows).toEqual([rotated.ok && rotated.value.key]);
   expect(await findApiKey(db, "0".repeat(64))).toBeUndefined();
+  const inbox = await readInbox(db, 10);
+  expect(inbox.map(({ body }) => JSON.parse(body))).toMatchObject([
+    { kind: "key.created", detail: { key: made.key.id, at: 1_000 } },
+    { kind: "key.rotated", detail: { key: made.key.id, at: 2_000 } },
+  ]);
+});
+
+test("a batch by wrangler's command line is done as a whole or not at all", async () => {
+  const db = remoteDatabase(["--local", "--persist-to", stateDir]);
+  const insert = db.prepare("INSERT INTO flags VALUES (?, 0, 0, '')");
+  await expect(db.batch([insert.bind("once"), insert.bind("twice"), insert.bind("twice")])).rejects.toThrow();
+  const found = await db.prepare("SELECT count(*) AS count FROM flags WHERE name = ?").bind("once").first();
+  expect(found).toEqual({ count: 0 });
 });
 
 describe("withValues", () => {

@@ -1,7 +1,7 @@
 // The table of API keys, on the real D1.
 
 import { env } from "cloudflare:test";
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { sha256 } from "../../src/lib/bytes.ts";
 import {
   apiKeysWalk,
@@ -12,6 +12,7 @@ import {
   revokeApiKey,
   rotateApiKey,
 } from "../../src/store/api-keys.ts";
+import { readInbox } from "../../src/store/audit-inbox.ts";
 import { plansOf } from "./plans.ts";
 
 const hashOf = (digit: string) => digit.repeat(64);
@@ -227,5 +228,48 @@ describe("listApiKeys", () => {
     const all = await walk(undefined, 3);
     expect(all.slice(0, 7).toSorted()).toEqual(made.toSorted());
     expect(new Set(all).size).toBe(all.length);
+  });
+});
+
+describe("the audit", () => {
+  beforeEach(async () => void (await env.DB.prepare("DELETE FROM audit_inbox").run()));
+
+  const toldBy = "cli";
+  const key = { owner: "a@b", roles: ["user"], scopes: [], createdBy: "cli" };
+  const told = async () => (await readInbox(env.DB, 100)).map(({ body }) => JSON.parse(body));
+
+  it("is told of a key that is made, rotated and revoked, if it does not know already", async () => {
+    const { key: made, text } = await createApiKey(env.DB, { ...key, toldBy }, 1_000);
+    const rotated = await rotateApiKey(env.DB, { id: made.id, overlapMs: 0, toldBy }, 2_000);
+    await revokeApiKey(env.DB, { id: made.id, toldBy }, 3_000);
+    const event = (kind: string, at: number) => ({
+      ...{ kind, owner: "key::a%40b", actor: "cli", detail: { key: made.id, at } },
+    });
+    expect(await told()).toEqual([
+      event("key.created", 1_000),
+      event("key.rotated", 2_000),
+      event("key.revoked", 3_000),
+    ]);
+    const rows = JSON.stringify(await readInbox(env.DB, 100));
+    for (const secret of [text, rotated.ok ? rotated.value.text : text]) {
+      expect(rows).not.toContain(secret);
+      expect(rows).not.toContain(await sha256(secret));
+    }
+
+    const { key: other } = await createApiKey(env.DB, key, 4_000);
+    await rotateApiKey(env.DB, { id: other.id, overlapMs: 0 }, 5_000);
+    await revokeApiKey(env.DB, { id: other.id }, 6_000);
+    expect(await told()).toHaveLength(3);
+  });
+
+  it("is told nothing of what was not done", async () => {
+    const { key: made } = await createApiKey(env.DB, { ...key, expiresAt: 2_000 }, 1_000);
+    await rotateApiKey(env.DB, { id: made.id, overlapMs: 0, toldBy }, 2_000);
+    await rotateApiKey(env.DB, { id: "nobody", overlapMs: 0, toldBy }, 2_000);
+    await revokeApiKey(env.DB, { id: "nobody", toldBy }, 2_000);
+    await revokeApiKey(env.DB, { id: made.id, owner: "somebody", toldBy }, 2_000);
+    await revokeApiKey(env.DB, { id: made.id }, 2_000);
+    await revokeApiKey(env.DB, { id: made.id, toldBy }, 3_000);
+    expect(await told()).toEqual([]);
   });
 });
