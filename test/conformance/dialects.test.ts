@@ -3,20 +3,8 @@
 // others have done.
 
 import { SELF } from "cloudflare:test";
-import {
-  SendMessageRequest,
-  type StreamResponse,
-  type Task,
-  TaskPushNotificationConfig,
-  TaskState,
-} from "@a2a-js/sdk";
-import {
-  type Client,
-  ClientFactory,
-  DefaultAgentCardResolver,
-  JsonRpcTransportFactory,
-  RestTransportFactory,
-} from "@a2a-js/sdk/client";
+import { TaskPushNotificationConfig, TaskState } from "@a2a-js/sdk";
+import type { Client } from "@a2a-js/sdk/client";
 import {
   ContentTypeNotSupportedError,
   PushNotificationNotSupportedError,
@@ -27,20 +15,12 @@ import {
 } from "@a2a-js/sdk/errors";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { newOwner, ORIGIN } from "../support/client.ts";
-import { type Serve, serveWith } from "../support/server.ts";
+import { BINDINGS, connect, payloadsOf, saying, task, textsOf } from "../support/sdk.ts";
+import { serveWith } from "../support/server.ts";
 import { MISSING } from "./tasks.ts";
 
 const VERSIONS = ["1.0", "0.3"] as const;
-const BINDINGS = ["JSONRPC", "HTTP+JSON"] as const;
 const callers = VERSIONS.flatMap((version) => BINDINGS.map((binding) => ({ version, binding })));
-
-type Connecting = {
-  version: (typeof VERSIONS)[number];
-  binding: (typeof BINDINGS)[number];
-  owner?: string;
-  agent?: string;
-  serve?: Serve;
-};
 
 // No receiver of these webhooks is there.
 beforeEach(() => {
@@ -49,65 +29,6 @@ beforeEach(() => {
 });
 afterEach(() => void vi.restoreAllMocks());
 
-/** The card of 0.3 as a client reads it that does not know of 1.0. This one would go on to what 1.0 says there. */
-async function asOldClientsRead(response: Response): Promise<Response> {
-  const { supportedInterfaces: _, ...card } = await response.json<Record<string, unknown>>();
-  return Response.json(card);
-}
-
-/** A client of 0.3 asks for the card where the first ones did. */
-async function connect({ version, binding, ...connecting }: Connecting): Promise<Client> {
-  const { owner = newOwner(), agent = "conformance", serve = (request) => SELF.fetch(request) } = connecting;
-  const fetchImpl: typeof fetch = (input, init) => {
-    const request = new Request(input, init);
-    request.headers.set("x-dev-owner", owner);
-    return serve(request);
-  };
-  const options = { fetchImpl, legacyCompat: { enabled: version === "0.3" } };
-  const factory = new ClientFactory({
-    transports: [new JsonRpcTransportFactory(options), new RestTransportFactory(options)],
-    preferredTransports: [binding],
-    cardResolver: new DefaultAgentCardResolver({
-      ...options,
-      fetchImpl: async (input, init) => {
-        const card = await fetchImpl(input, init);
-        return version === "0.3" ? asOldClientsRead(card) : card;
-      },
-    }),
-  });
-  const file = version === "0.3" ? "agent.json" : "agent-card.json";
-  const client = await factory.createFromUrl(ORIGIN, `/${agent}/.well-known/${file}`);
-  expect(client.transport).toMatchObject({ protocolName: binding });
-  expect(client.transport.protocolVersion).toBe(version);
-  return client;
-}
-
-function saying(text: string, message: object = {}, configuration?: object): SendMessageRequest {
-  return SendMessageRequest.fromJSON({
-    message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text }], ...message },
-    ...(configuration && { configuration }),
-  });
-}
-
-async function task(client: Client, request: SendMessageRequest): Promise<Task> {
-  const answer = await client.sendMessage(request);
-  if ("messageId" in answer) throw new Error("a Message came instead of a Task");
-  return answer;
-}
-
-async function collect(
-  stream: AsyncIterable<StreamResponse>,
-): Promise<NonNullable<StreamResponse["payload"]>[]> {
-  const events = [];
-  for await (const { payload } of stream) if (payload) events.push(payload);
-  return events;
-}
-
-const textOf = ({ artifacts }: Task) =>
-  artifacts.flatMap(({ parts }) =>
-    parts.map(({ content }) => (content?.$case === "text" ? content.value : "")),
-  );
-
 const one = (id: string) => ({ tenant: "", id });
 const configOf = (taskId: string, id: string) => ({ tenant: "", taskId, id });
 
@@ -115,12 +36,12 @@ const configOf = (taskId: string, id: string) => ({ tenant: "", taskId, id });
 async function live(client: Client, text: string): Promise<string> {
   const done = await task(client, saying(text));
   expect(done.status?.state).toBe(TaskState.TASK_STATE_COMPLETED);
-  expect(textOf(done)).toEqual([`echo: ${text}`]);
+  expect(textsOf(done)).toEqual([`echo: ${text}`]);
 
   const direct = await client.sendMessage(saying("message"));
   expect(direct).toMatchObject({ messageId: expect.stringMatching(/./) });
 
-  const events = await collect(client.sendMessageStream(saying("stream:3:1")));
+  const events = await payloadsOf(client.sendMessageStream(saying("stream:3:1")));
   expect(events[0]?.$case).toBe("task");
   expect(events.filter(({ $case }) => $case === "artifactUpdate")).toHaveLength(3);
   expect(events.at(-1)).toMatchObject({ value: { status: { state: TaskState.TASK_STATE_COMPLETED } } });
@@ -132,7 +53,7 @@ async function live(client: Client, text: string): Promise<string> {
 
   const slow = await task(client, saying("slow:200", {}, { returnImmediately: true }));
   expect(slow.status?.state).not.toBe(TaskState.TASK_STATE_COMPLETED);
-  const followed = await collect(client.resubscribeTask(one(slow.id)));
+  const followed = await payloadsOf(client.resubscribeTask(one(slow.id)));
   expect(followed[0]).toMatchObject({ $case: "task", value: { id: slow.id } });
   expect(followed.at(-1)).toMatchObject({ value: { status: { state: TaskState.TASK_STATE_COMPLETED } } });
 
@@ -165,7 +86,7 @@ describe("clients of both versions, over both bindings, at once", () => {
     const ids = await Promise.all(clients.map((client, index) => live(client, `slow:${index}`)));
     for (const client of clients) {
       for (const [index, id] of ids.entries()) {
-        expect(textOf(await client.getTask(one(id)))).toEqual([`echo: slow:${index}`]);
+        expect(textsOf(await client.getTask(one(id)))).toEqual([`echo: slow:${index}`]);
       }
     }
   });
@@ -176,7 +97,7 @@ describe("clients of both versions, over both bindings, at once", () => {
     const [first] = clients;
     if (!first) throw new Error("there are no clients");
     const { id } = await task(first, saying("stream:5:60", {}, { returnImmediately: true }));
-    const streams = await Promise.all(clients.map((client) => collect(client.resubscribeTask(one(id)))));
+    const streams = await Promise.all(clients.map((client) => payloadsOf(client.resubscribeTask(one(id)))));
     const ends = streams.map((events) => events.slice(-3).map(({ $case, value }) => [$case, textsIn(value)]));
     for (const end of ends) expect(end).toEqual(ends[0]);
   });
@@ -231,12 +152,12 @@ describe.each(callers)("the official client of $version over $binding", (caller)
         () => client.getTask(one(MISSING)),
         () => client.cancelTask(stranger),
         () => client.sendMessage(saying("x", { taskId: MISSING })),
-        () => collect(client.sendMessageStream(saying("x", { taskId: MISSING }))),
+        () => payloadsOf(client.sendMessageStream(saying("x", { taskId: MISSING }))),
         () => client.getTaskPushNotificationConfig(configOf(MISSING, "c")),
       ]) {
         await expect(ask()).rejects.toBeInstanceOf(TaskNotFoundError);
       }
-      await expect(collect(client.resubscribeTask(one(MISSING)))).rejects.toSatisfy(is(TaskNotFoundError));
+      await expect(payloadsOf(client.resubscribeTask(one(MISSING)))).rejects.toSatisfy(is(TaskNotFoundError));
     });
 
     it("that a task has ended", async () => {
@@ -246,7 +167,9 @@ describe.each(callers)("the official client of $version over $binding", (caller)
       await expect(client.sendMessage(saying("x", { taskId: id }))).rejects.toBeInstanceOf(
         UnsupportedOperationError,
       );
-      await expect(collect(client.resubscribeTask(one(id)))).rejects.toSatisfy(is(UnsupportedOperationError));
+      await expect(payloadsOf(client.resubscribeTask(one(id)))).rejects.toSatisfy(
+        is(UnsupportedOperationError),
+      );
     });
 
     it("that its params are wrong", async () => {

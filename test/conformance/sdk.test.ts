@@ -15,15 +15,7 @@ import {
   TaskPushNotificationConfig,
   TaskState,
 } from "@a2a-js/sdk";
-import {
-  type Client,
-  ClientFactory,
-  createAuthenticatingFetchWithRetry,
-  DefaultAgentCardResolver,
-  JsonRpcTransportFactory,
-  RestTransportFactory,
-  withA2AExtensions,
-} from "@a2a-js/sdk/client";
+import { type Client, createAuthenticatingFetchWithRetry, withA2AExtensions } from "@a2a-js/sdk/client";
 import {
   ExtensionSupportRequiredError,
   PushNotificationNotSupportedError,
@@ -35,60 +27,26 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { sha256 } from "../../src/lib/bytes.ts";
 import { WEBHOOKS_EXTENSION } from "../../src/protocol/push-options.ts";
 import { newOwner, ORIGIN } from "../support/client.ts";
+import {
+  BINDINGS,
+  type Binding,
+  type Connecting,
+  factoryFor,
+  fetchAs,
+  saying,
+  task,
+} from "../support/sdk.ts";
 import { type Serve, serveWith } from "../support/server.ts";
-
-type Binding = "JSONRPC" | "HTTP+JSON";
-type Connecting = { agent?: string; owner?: string; serve?: Serve; headers?: Record<string, string> };
-
-const BINDINGS: Binding[] = ["JSONRPC", "HTTP+JSON"];
 
 // The agent that is asked to throw is logged, as it should be.
 beforeEach(() => void vi.spyOn(console, "error").mockImplementation(() => {}));
 afterEach(() => void vi.restoreAllMocks());
 
-/** A fetch to this server, as an owner of its own. */
-function fetchAs({
-  owner = newOwner(),
-  serve = (request) => SELF.fetch(request),
-  headers = {},
-}: Connecting): typeof fetch {
-  return (input, init) => {
-    const request = new Request(input, init);
-    request.headers.set("x-dev-owner", owner);
-    for (const [name, value] of Object.entries(headers)) request.headers.set(name, value);
-    return serve(request);
-  };
-}
-
-function factoryFor(fetchImpl: typeof fetch, binding?: Binding): ClientFactory {
-  return new ClientFactory({
-    transports: [new JsonRpcTransportFactory({ fetchImpl }), new RestTransportFactory({ fetchImpl })],
-    cardResolver: new DefaultAgentCardResolver({ fetchImpl }),
-    ...(binding && { preferredTransports: [binding] }),
-  });
-}
-
 /** A client that was given the address of an agent. */
-function connect(binding: Binding, connecting: Connecting = {}): Promise<Client> {
+function connect(binding: Binding, connecting: Omit<Connecting, "binding"> = {}): Promise<Client> {
   const { agent } = connecting;
   const url = agent === undefined ? ORIGIN : `${ORIGIN}/${agent}/`;
-  return factoryFor(fetchAs(connecting), binding).createFromUrl(url, ".well-known/agent-card.json");
-}
-
-let messages = 0;
-
-function saying(text: string, message: object = {}, configuration?: object): SendMessageRequest {
-  messages += 1;
-  return SendMessageRequest.fromJSON({
-    message: { messageId: `m-${messages}`, role: "ROLE_USER", parts: [{ text }], ...message },
-    ...(configuration && { configuration }),
-  });
-}
-
-async function task(client: Client, request: SendMessageRequest): Promise<Task> {
-  const answer = await client.sendMessage(request);
-  if ("messageId" in answer) throw new Error("a Message came instead of a Task");
-  return answer;
+  return factoryFor(fetchAs(connecting), { binding }).createFromUrl(url, ".well-known/agent-card.json");
 }
 
 async function collect(stream: AsyncIterable<StreamResponse>): Promise<StreamResponse[]> {
@@ -110,7 +68,7 @@ const stateOf = (event: StreamResponse | undefined) =>
 
 describe("discovery (§8)", () => {
   it("needs the address of the server only, and takes the card's first binding", async () => {
-    const client = await factoryFor(fetchAs({})).createFromUrl(ORIGIN);
+    const client = await factoryFor(fetchAs({}), {}).createFromUrl(ORIGIN);
     expect(client.transport.protocolName).toBe("JSONRPC");
     expect(client.transport.protocolVersion).toMatch(/^1\.0/);
     expect((await task(client, saying("hello"))).status?.state).toBe(TaskState.TASK_STATE_COMPLETED);
@@ -122,7 +80,7 @@ describe("discovery (§8)", () => {
     expect(agents.length).toBeGreaterThanOrEqual(5);
     for (const { card } of agents) {
       const fetchImpl = fetchAs({});
-      const client = await factoryFor(fetchImpl, binding).createFromUrl(card, "");
+      const client = await factoryFor(fetchImpl, { binding }).createFromUrl(card, "");
       const { id } = await task(client, saying("quick", {}, { returnImmediately: true }));
       expect((await client.getTask({ tenant: "", id })).id).toBe(id);
     }
@@ -338,7 +296,7 @@ describe.each(BINDINGS)("over %s", (binding) => {
         },
       },
     );
-    const client = await factoryFor(fetchImpl, binding).createFromUrl(ORIGIN);
+    const client = await factoryFor(fetchImpl, { binding }).createFromUrl(ORIGIN);
     const { id } = await task(client, saying("hello"));
     expect((await client.getTask({ tenant: "", id })).id).toBe(id);
     expect(challenges).toHaveLength(2);

@@ -4,39 +4,21 @@ import { canonicalizeAgentCard, type AgentCard as SdkCard, verifyAgentCardSignat
 import { DefaultAgentCardResolver } from "@a2a-js/sdk/client";
 import { createLocalJWKSet, decodeProtectedHeader, flattenedVerify, type JSONWebKeySet } from "jose";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { parseSigningKeys, publicJwks, type SigningKeys } from "../../src/keys/signing-keys.ts";
+import { publicJwks } from "../../src/keys/signing-keys.ts";
 import { canonicalize } from "../../src/lib/jcs.ts";
 import { createCardSigner } from "../../src/operations/card-signatures.ts";
 import type { AgentCard } from "../../src/protocol/agent-card.ts";
 import { createClient, ORIGIN } from "../support/client.ts";
 import { configWith } from "../support/operations.ts";
 import { serveWith } from "../support/server.ts";
+import { keysOf, rfc8032, rfc8037 } from "../support/signing-keys.ts";
 import { strictProblems } from "../support/strict-card.ts";
 
 const CARD = "/.well-known/agent-card.json";
 const AGENTS = ["echo", "long-running", "enterprise", "interview", "conformance"];
 
-/** RFC 8037 appendix A and RFC 8032 §7.1, test 2. */
-const newer = {
-  kty: "OKP",
-  crv: "Ed25519",
-  kid: "newer",
-  d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
-  x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-};
-const older = {
-  kty: "OKP",
-  crv: "Ed25519",
-  kid: "older",
-  d: "TM0Imyj_ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U-4pvs",
-  x: "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
-};
-
-function keysOf(...jwks: object[]): SigningKeys {
-  const parsed = parseSigningKeys(JSON.stringify(jwks));
-  if (!parsed.ok) throw new Error(parsed.error);
-  return parsed.value;
-}
+const newer = { ...rfc8037, kid: "newer" };
+const older = { ...rfc8032, kid: "older" };
 
 type Signed = AgentCard & { signatures: NonNullable<AgentCard["signatures"]> };
 
@@ -51,9 +33,8 @@ const settings = {
 
 function serverWith(setting: keyof typeof settings) {
   const config = configWith(settings[setting] as object);
-  const keys = parseSigningKeys(config.signingKeys);
-  if (!keys.ok) throw new Error(keys.error);
-  return { serve: serveWith(config), jwks: publicJwks(keys.value) as JSONWebKeySet };
+  const keys = keysOf(...(JSON.parse(config.signingKeys) as object[]));
+  return { serve: serveWith(config), jwks: publicJwks(keys) as JSONWebKeySet };
 }
 
 /** By the letter: what came, without its signatures, in canonical form. */

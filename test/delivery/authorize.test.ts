@@ -8,24 +8,13 @@ import type { OAuth2Client } from "../../src/delivery/oauth2.ts";
 import type { PushSecrets } from "../../src/delivery/push-secrets.ts";
 import { signatureHeaders } from "../../src/delivery/sign.ts";
 import { TokenCache } from "../../src/delivery/token-cache.ts";
-import { parseSigningKeys, publicJwks } from "../../src/keys/signing-keys.ts";
+import { publicJwks } from "../../src/keys/signing-keys.ts";
 import { sha256 } from "../../src/lib/bytes.ts";
 import { err, ok } from "../../src/lib/result.ts";
 import { createVerifier } from "../../src/verify/index.ts";
+import { keysOf, rfc8037 } from "../support/signing-keys.ts";
 
-const parsed = parseSigningKeys(
-  JSON.stringify([
-    {
-      kty: "OKP",
-      crv: "Ed25519",
-      kid: "k1",
-      d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
-      x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-    },
-  ]),
-);
-if (!parsed.ok) throw new Error(parsed.error);
-const signingKeys = parsed.value;
+const signingKeys = keysOf({ ...rfc8037, kid: "k1" });
 
 const body = '{"statusUpdate":{"taskId":"0-1","contextId":"c","status":{"state":"TASK_STATE_WORKING"}}}';
 const asked: OAuth2Client[] = [];

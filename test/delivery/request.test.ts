@@ -6,23 +6,12 @@ import packageJson from "../../package.json";
 import type { Claim } from "../../src/delivery/exchange.ts";
 import { currentSecrets, type PushSecrets, rotateSecret } from "../../src/delivery/push-secrets.ts";
 import { toRequest } from "../../src/delivery/request.ts";
-import { parseSigningKeys, publicJwks } from "../../src/keys/signing-keys.ts";
+import { publicJwks } from "../../src/keys/signing-keys.ts";
 import { encodeBase64 } from "../../src/lib/base64.ts";
 import { createVerifier, parseDelivery } from "../../src/verify/index.ts";
+import { keysOf, rfc8037 } from "../support/signing-keys.ts";
 
-const parsed = parseSigningKeys(
-  JSON.stringify([
-    {
-      kty: "OKP",
-      crv: "Ed25519",
-      kid: "k1",
-      d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
-      x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-    },
-  ]),
-);
-if (!parsed.ok) throw new Error(parsed.error);
-const signingKeys = parsed.value;
+const signingKeys = keysOf({ ...rfc8037, kid: "k1" });
 
 const claim: Claim = {
   key: "lane",

@@ -4,26 +4,12 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect, it } from "vitest";
 import { signatureHeaders } from "../../src/delivery/sign.ts";
-import { parseSigningKeys, publicJwks, type SigningKeys } from "../../src/keys/signing-keys.ts";
+import { publicJwks } from "../../src/keys/signing-keys.ts";
 import { decodeBase64, encodeBase64 } from "../../src/lib/base64.ts";
+import { keysOf, rfc8032, rfc8037 } from "../support/signing-keys.ts";
 
-const jwk = (kid: string, d: string, x: string) => ({ kty: "OKP", crv: "Ed25519", kid, d, x });
-const k1 = jwk(
-  "k1",
-  "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
-  "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-);
-const k2 = jwk(
-  "k2",
-  "TM0Imyj_ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U-4pvs",
-  "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
-);
-
-function keysOf(...jwks: object[]): SigningKeys {
-  const parsed = parseSigningKeys(JSON.stringify(jwks));
-  if (!parsed.ok) throw new Error(parsed.error);
-  return parsed.value;
-}
+const k1 = { ...rfc8037, kid: "k1" };
+const k2 = { ...rfc8032, kid: "k2" };
 
 const whsec = `whsec_${encodeBase64(new Uint8Array(32).fill(3))}`;
 const olderWhsec = `whsec_${encodeBase64(new Uint8Array(24).fill(4))}`;

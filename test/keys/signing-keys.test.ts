@@ -2,38 +2,9 @@
 
 import { createLocalJWKSet, jwtVerify } from "jose";
 import { describe, expect, it } from "vitest";
-import {
-  parseSigningKeys,
-  publicJwks,
-  type SigningKeys,
-  signEd25519,
-  signJwt,
-} from "../../src/keys/signing-keys.ts";
+import { parseSigningKeys, publicJwks, signEd25519, signJwt } from "../../src/keys/signing-keys.ts";
 import { toHex } from "../../src/lib/bytes.ts";
-
-/** RFC 8037, appendix A. */
-const rfc8037 = {
-  kty: "OKP",
-  crv: "Ed25519",
-  kid: "rfc8037",
-  d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
-  x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-};
-
-/** RFC 8032, section 7.1, test 2. */
-const rfc8032 = {
-  kty: "OKP",
-  crv: "Ed25519",
-  kid: "rfc8032",
-  d: "TM0Imyj_ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U-4pvs",
-  x: "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
-};
-
-function keysOf(...jwks: object[]): SigningKeys {
-  const parsed = parseSigningKeys(JSON.stringify(jwks));
-  if (!parsed.ok) throw new Error(parsed.error);
-  return parsed.value;
-}
+import { keysOf, rfc8032, rfc8037 } from "../support/signing-keys.ts";
 
 describe("parseSigningKeys", () => {
   const text = (...jwks: unknown[]) => JSON.stringify(jwks);

@@ -1,58 +1,27 @@
 // The official client's four calls on push notification configs, over both bindings, and the webhook it puts into a
 // message by itself.
 
-import { SELF } from "cloudflare:test";
-import { SendMessageRequest, TaskPushNotificationConfig } from "@a2a-js/sdk";
-import {
-  type Client,
-  ClientFactory,
-  DefaultAgentCardResolver,
-  JsonRpcTransportFactory,
-  RestTransportFactory,
-  withA2AExtensions,
-} from "@a2a-js/sdk/client";
+import { TaskPushNotificationConfig } from "@a2a-js/sdk";
+import { type Client, withA2AExtensions } from "@a2a-js/sdk/client";
 import { RequestMalformedError, TaskNotFoundError } from "@a2a-js/sdk/errors";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { WEBHOOKS_EXTENSION } from "../../src/protocol/push-options.ts";
-import { newOwner, ORIGIN } from "../support/client.ts";
+import { BINDINGS, connect, saying, task } from "../support/sdk.ts";
 
 const url = "https://hooks.example/a2a";
 const MISSING = "0-018f0000-0000-7000-8000-000000000000";
 
 afterEach(() => void vi.restoreAllMocks());
 
-function connect(binding: string, config: object = {}): Promise<Client> {
-  const owner = newOwner();
-  const fetchImpl: typeof fetch = (input, init) => {
-    const request = new Request(input, init);
-    request.headers.set("x-dev-owner", owner);
-    return SELF.fetch(request);
-  };
-  const factory = new ClientFactory({
-    transports: [new JsonRpcTransportFactory({ fetchImpl }), new RestTransportFactory({ fetchImpl })],
-    preferredTransports: [binding],
-    cardResolver: new DefaultAgentCardResolver({ fetchImpl }),
-    clientConfig: config,
-  });
-  return factory.createFromUrl(ORIGIN, "/conformance/.well-known/agent-card.json");
-}
-
-async function newTask(client: Client, text = "hello", configuration?: object): Promise<string> {
-  const request = {
-    message: { messageId: crypto.randomUUID(), role: "ROLE_USER", parts: [{ text }] },
-    ...(configuration && { configuration }),
-  };
-  const answer = await client.sendMessage(SendMessageRequest.fromJSON(request));
-  if ("messageId" in answer) throw new Error("a Message came instead of a Task");
-  return answer.id;
-}
+const newTask = async (client: Client, text = "hello", configuration?: object) =>
+  (await task(client, saying(text, {}, configuration))).id;
 
 const configOf = (config: object) => TaskPushNotificationConfig.fromJSON({ url, ...config });
 const everything = { tenant: "", pageSize: 0, pageToken: "" };
 
-describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding) => {
+describe.each(BINDINGS)("the official client over %s", (binding) => {
   it("creates, gets, lists and deletes configs, the last as often as it likes", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const taskId = await newTask(client);
     const authentication = { scheme: "Bearer", credentials: "credentials-shh" };
     const created = await client.createTaskPushNotificationConfig(
@@ -80,7 +49,7 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
   });
 
   it("may use ids that need escaping in a path", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const taskId = await newTask(client);
     for (const id of ["a/b", "ü?#%", "x y"]) {
       await client.createTaskPushNotificationConfig(configOf({ id, taskId }));
@@ -92,7 +61,7 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
   });
 
   it("is told by name that a task is not there, and that a config is malformed", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const named = { tenant: "", taskId: MISSING, id: "c" };
     for (const ask of [
       () => client.createTaskPushNotificationConfig(configOf(named)),
@@ -115,7 +84,10 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
       if (request.method === "POST") heard.push(`${request.url} ${await request.text()}`);
       return new Response(null);
     });
-    const client = await connect(binding, { pushNotificationConfig: configOf({ id: "mine" }) });
+    const client = await connect({
+      binding,
+      clientConfig: { pushNotificationConfig: configOf({ id: "mine" }) },
+    });
     const taskId = await newTask(client, "input");
     const { configs } = await client.listTaskPushNotificationConfig({ ...everything, taskId });
     expect(configs).toEqual([configOf({ id: "mine", taskId })]);
@@ -124,7 +96,7 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
   });
 
   it("activates the extension, whose answers its codec reads without what it does not know", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const taskId = await newTask(client);
     const serviceParameters: Record<string, string> = {};
     withA2AExtensions(WEBHOOKS_EXTENSION)(serviceParameters);

@@ -1,21 +1,7 @@
 // The official client against the whole server, over both bindings: every operation it has, and every error it
 // knows by name.
 
-import {
-  ListTasksRequest,
-  SendMessageRequest,
-  type StreamResponse,
-  type Task,
-  TaskPushNotificationConfig,
-  TaskState,
-} from "@a2a-js/sdk";
-import {
-  type Client,
-  ClientFactory,
-  DefaultAgentCardResolver,
-  JsonRpcTransportFactory,
-  RestTransportFactory,
-} from "@a2a-js/sdk/client";
+import { ListTasksRequest, TaskPushNotificationConfig, TaskState } from "@a2a-js/sdk";
 import {
   ContentTypeNotSupportedError,
   PushNotificationNotSupportedError,
@@ -25,69 +11,21 @@ import {
   UnsupportedOperationError,
 } from "@a2a-js/sdk/errors";
 import { describe, expect, it } from "vitest";
-import { type Serve, serveWith } from "../support/server.ts";
-import { newOwner, ORIGIN, send } from "./front-door.ts";
+import { BINDINGS, connect, payloadsOf, saying, task, textsOf } from "../support/sdk.ts";
+import { serveWith } from "../support/server.ts";
+import { send } from "./front-door.ts";
 
-/** A client of one agent, found through its card, for an owner of its own. */
-function connect(
-  binding: string,
-  agent = "conformance",
-  serve: Serve = (request) => send(request.url.slice(ORIGIN.length), request),
-): Promise<Client> {
-  const owner = newOwner();
-  const fetchImpl: typeof fetch = (input, init) => {
-    const request = new Request(input, init);
-    request.headers.set("x-dev-owner", owner);
-    return serve(request);
-  };
-  const factory = new ClientFactory({
-    transports: [new JsonRpcTransportFactory({ fetchImpl }), new RestTransportFactory({ fetchImpl })],
-    preferredTransports: [binding],
-    cardResolver: new DefaultAgentCardResolver({ fetchImpl }),
-  });
-  return factory.createFromUrl(ORIGIN, `${agent === "" ? "" : `/${agent}`}/.well-known/agent-card.json`);
-}
-
-let messages = 0;
-
-function saying(text: string, message: object = {}, configuration: object = {}): SendMessageRequest {
-  return SendMessageRequest.fromJSON({
-    message: { messageId: `m-${messages++}`, role: "ROLE_USER", parts: [{ text }], ...message },
-    configuration,
-  });
-}
-
-async function task(client: Client, request: SendMessageRequest): Promise<Task> {
-  const answer = await client.sendMessage(request);
-  if ("messageId" in answer) throw new Error("a Message came instead of a Task");
-  return answer;
-}
-
-async function collect(
-  stream: AsyncIterable<StreamResponse>,
-): Promise<NonNullable<StreamResponse["payload"]>[]> {
-  const events = [];
-  for await (const { payload } of stream) if (payload) events.push(payload);
-  return events;
-}
-
-function textOf({ artifacts }: Task): string[] {
-  return artifacts.flatMap(({ parts }) =>
-    parts.map(({ content }) => (content?.$case === "text" ? content.value : "")),
-  );
-}
-
-describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding) => {
+describe.each(BINDINGS)("the official client over %s", (binding) => {
   it("sends a message to the default agent and gets the completed task", async () => {
-    const client = await connect(binding, "");
+    const client = await connect({ binding, agent: "" });
     expect(client.transport.protocolName).toBe(binding);
     const answer = await task(client, saying("hello"));
     expect(answer.status?.state).toBe(TaskState.TASK_STATE_COMPLETED);
-    expect(textOf(answer)).toEqual(["echo: hello"]);
+    expect(textsOf(answer)).toEqual(["echo: hello"]);
   });
 
   it("gets a Message from an agent that makes no task", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const answer = await client.sendMessage(saying("message"));
     expect(answer).toMatchObject({
       messageId: expect.stringMatching(/./),
@@ -97,8 +35,8 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
   });
 
   it("streams the task first, then its events, and ends at the terminal state", async () => {
-    const client = await connect(binding);
-    const events = await collect(client.sendMessageStream(saying("stream:3:1")));
+    const client = await connect({ binding });
+    const events = await payloadsOf(client.sendMessageStream(saying("stream:3:1")));
     expect(events[0]?.$case).toBe("task");
     const chunks = events.flatMap((event) => (event.$case === "artifactUpdate" ? [event.value] : []));
     expect(chunks.map(({ append, lastChunk }) => [append, lastChunk])).toEqual([
@@ -113,22 +51,22 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
   });
 
   it("streams exactly one Message from an agent that makes no task", async () => {
-    const client = await connect(binding);
-    const events = await collect(client.sendMessageStream(saying("message")));
+    const client = await connect({ binding });
+    const events = await payloadsOf(client.sendMessageStream(saying("message")));
     expect(events.map(({ $case }) => $case)).toEqual(["message"]);
   });
 
   it("gets a task, with as much history as it asks for", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const { id } = await task(client, saying("hello"));
     const whole = await client.getTask({ tenant: "", id });
     expect(whole.history).toHaveLength(1);
-    expect(textOf(whole)).toEqual(["echo: hello"]);
+    expect(textsOf(whole)).toEqual(["echo: hello"]);
     expect((await client.getTask({ tenant: "", id, historyLength: 0 })).history).toEqual([]);
   });
 
   it("lists its tasks, newest first, page by page", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const ids = [];
     for (const text of ["a", "b", "c"]) ids.unshift((await task(client, saying(text))).id);
     const filter = { tenant: "", contextId: "", pageToken: "", statusTimestampAfter: undefined };
@@ -145,33 +83,33 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
     });
     expect(second.nextPageToken).toBe("");
     expect([...first.tasks, ...second.tasks].map(({ id }) => id)).toEqual(ids);
-    expect(first.tasks.flatMap(textOf)).toEqual(["echo: c", "echo: b"]);
+    expect(first.tasks.flatMap(textsOf)).toEqual(["echo: c", "echo: b"]);
     const working = await client.listTasks({ ...filter, status: TaskState.TASK_STATE_WORKING });
     expect(working.totalSize).toBe(0);
   });
 
   it("holds a conversation over several turns of one task", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const asked = await task(client, saying("input"));
     expect(asked.status?.state).toBe(TaskState.TASK_STATE_INPUT_REQUIRED);
     const answered = await task(client, saying("Paris", { taskId: asked.id, contextId: asked.contextId }));
     expect(answered).toMatchObject({ id: asked.id, contextId: asked.contextId });
     expect(answered.status?.state).toBe(TaskState.TASK_STATE_COMPLETED);
-    expect(textOf(answered)).toEqual(["echo: Paris"]);
+    expect(textsOf(answered)).toEqual(["echo: Paris"]);
   });
 
   it("cancels a task", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const { id } = await task(client, saying("input"));
     const canceled = await client.cancelTask({ tenant: "", id, metadata: undefined });
     expect(canceled.status?.state).toBe(TaskState.TASK_STATE_CANCELED);
   });
 
   it("comes back at once when asked to, and follows the task by subscribing", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const { id, status } = await task(client, saying("slow:300", {}, { returnImmediately: true }));
     expect(status?.state).not.toBe(TaskState.TASK_STATE_COMPLETED);
-    const events = await collect(client.resubscribeTask({ tenant: "", id }));
+    const events = await payloadsOf(client.resubscribeTask({ tenant: "", id }));
     expect(events[0]).toMatchObject({ $case: "task", value: { id } });
     expect(events.at(-1)).toMatchObject({
       $case: "statusUpdate",
@@ -180,20 +118,20 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
   });
 
   it("stays subscribed while a task waits for input", async () => {
-    const client = await connect(binding);
+    const client = await connect({ binding });
     const { id } = await task(client, saying("input"));
     const stream = client.resubscribeTask({ tenant: "", id });
     const first = await stream.next();
     expect(first.value).toMatchObject({ payload: { $case: "task", value: { id } } });
     await task(client, saying("Rome", { taskId: id }));
-    const rest = await collect(stream);
+    const rest = await payloadsOf(stream);
     expect(rest.at(-1)).toMatchObject({ value: { status: { state: TaskState.TASK_STATE_COMPLETED } } });
   });
 
   it("fetches the extended card", async () => {
     const response = await send("/enterprise/.well-known/agent-card.json");
     const { skills } = await response.json<{ skills: unknown[] }>();
-    const card = await (await connect(binding, "enterprise")).getAgentCard();
+    const card = await (await connect({ binding, agent: "enterprise" })).getAgentCard();
     expect(card.skills.length).toBeGreaterThan(skills.length);
   });
 
@@ -201,32 +139,34 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
     const missing = { tenant: "", id: "0-018f0000-0000-7000-8000-000000000000" };
 
     it("that a task is not there", async () => {
-      const client = await connect(binding);
+      const client = await connect({ binding });
       await expect(client.getTask(missing)).rejects.toBeInstanceOf(TaskNotFoundError);
       await expect(client.cancelTask({ ...missing, metadata: undefined })).rejects.toBeInstanceOf(
         TaskNotFoundError,
       );
-      await expect(collect(client.resubscribeTask(missing))).rejects.toBeInstanceOf(TaskNotFoundError);
+      await expect(payloadsOf(client.resubscribeTask(missing))).rejects.toBeInstanceOf(TaskNotFoundError);
       await expect(client.sendMessage(saying("x", { taskId: missing.id }))).rejects.toBeInstanceOf(
         TaskNotFoundError,
       );
     });
 
     it("that a task has ended", async () => {
-      const client = await connect(binding);
+      const client = await connect({ binding });
       const { id } = await task(client, saying("hello"));
       const ended = { tenant: "", id };
       await expect(client.cancelTask({ ...ended, metadata: undefined })).rejects.toBeInstanceOf(
         TaskNotCancelableError,
       );
-      await expect(collect(client.resubscribeTask(ended))).rejects.toBeInstanceOf(UnsupportedOperationError);
+      await expect(payloadsOf(client.resubscribeTask(ended))).rejects.toBeInstanceOf(
+        UnsupportedOperationError,
+      );
       await expect(client.sendMessage(saying("x", { taskId: id }))).rejects.toBeInstanceOf(
         UnsupportedOperationError,
       );
     });
 
     it("that its params are wrong", async () => {
-      const client = await connect(binding);
+      const client = await connect({ binding });
       await expect(client.sendMessage(saying("x", { parts: [] }))).rejects.toBeInstanceOf(
         RequestMalformedError,
       );
@@ -236,7 +176,7 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
     });
 
     it("that push notifications are off, in each operation on them", async () => {
-      const { transport } = await connect(binding, undefined, serveWith({ pushNotifications: false }));
+      const { transport } = await connect({ binding, serve: serveWith({ pushNotifications: false }) });
       const config = { tenant: "", taskId: missing.id, id: "c" };
       const list = { tenant: "", taskId: missing.id, pageSize: 0, pageToken: "" };
       const url = TaskPushNotificationConfig.fromJSON({ ...config, url: "https://example.com/hook" });
@@ -251,7 +191,7 @@ describe.each(["JSONRPC", "HTTP+JSON"])("the official client over %s", (binding)
     });
 
     it("that the agent does not take a media type", async () => {
-      const client = await connect(binding, "echo");
+      const client = await connect({ binding, agent: "echo" });
       const request = saying("x", { parts: [{ text: "x", mediaType: "video/mp4" }] });
       await expect(client.sendMessage(request)).rejects.toBeInstanceOf(ContentTypeNotSupportedError);
     });

@@ -5,7 +5,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { Webhook } from "standardwebhooks";
 import { beforeEach, describe, expect, it } from "vitest";
 import { signatureHeaders } from "../../src/delivery/sign.ts";
-import { parseSigningKeys, publicJwks } from "../../src/keys/signing-keys.ts";
+import { publicJwks } from "../../src/keys/signing-keys.ts";
 import {
   createMemorySeen,
   createVerifier,
@@ -13,23 +13,12 @@ import {
   type VerifierOptions,
 } from "../../src/verify/index.ts";
 import fixture from "../fixtures/webhooks/vectors.json";
+import { keysOf, rfc8037 } from "../support/signing-keys.ts";
 
 const secret = `whsec_${btoa("0123456789abcdef0123456789abcdef")}`;
 const body = '{"statusUpdate":{"taskId":"0-1","contextId":"c","status":{"state":"TASK_STATE_WORKING"}}}';
 
-const parsed = parseSigningKeys(
-  JSON.stringify([
-    {
-      kty: "OKP",
-      crv: "Ed25519",
-      kid: "k1",
-      d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
-      x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-    },
-  ]),
-);
-if (!parsed.ok) throw new Error(parsed.error);
-const signingKeys = parsed.value;
+const signingKeys = keysOf({ ...rfc8037, kid: "k1" });
 
 /** Headers as the standardwebhooks package makes them. */
 function signedBy(key: string, id = "msg_1", at = Date.now()) {
