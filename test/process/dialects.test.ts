@@ -8,32 +8,14 @@ import {
   DefaultAgentCardResolver,
   JsonRpcTransportFactory,
 } from "@a2a-js/sdk/client";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { createStateDir, removeStateDir, type Server, startServer } from "./server.ts";
+import { expect, test } from "vitest";
+import { ownServers } from "./own-servers.ts";
 
 const TASKS = 8;
 
-let stateDir: string;
-const servers: Server[] = [];
+const servers = ownServers();
 
-beforeEach(async () => {
-  stateDir = await createStateDir();
-});
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.kill9();
-  await removeStateDir(stateDir);
-});
-
-async function start(): Promise<Server & { url: string }> {
-  const server = await startServer({
-    mode: "serve",
-    stateDir,
-    vars: { DEFAULT_AGENT: "conformance" },
-  });
-  servers.push(server);
-  return server;
-}
+const start = () => servers.start({ mode: "serve", vars: { DEFAULT_AGENT: "conformance" } });
 
 /** The official client; in 0.3 it reads the card as one that does not know of 1.0, and what that says there. */
 async function sdk(url: string, version: "1.0" | "0.3"): Promise<Client> {

@@ -1,31 +1,18 @@
 // The two ways to run the server on one's own machine, as a user meets them.
 
 import { createServer } from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { call, type StreamResponse, stream, type Task } from "./client.ts";
+import { ownServers } from "./own-servers.ts";
 import { run } from "./run.ts";
-import { createStateDir, launchServer, removeStateDir, type Server, startServer } from "./server.ts";
 
 const modes = ["start", "serve"] as const;
 
-let stateDir: string;
-const servers: Server[] = [];
-
-beforeEach(async () => {
-  stateDir = await createStateDir();
-});
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.kill9();
-  await removeStateDir(stateDir);
-});
+const servers = ownServers();
 
 describe.each(modes)("npm run %s", (mode) => {
-  async function start(vars: Record<string, string> = {}) {
-    const server = await startServer({ mode, stateDir, vars: { DEFAULT_AGENT: "conformance", ...vars } });
-    servers.push(server);
-    return server;
-  }
+  const start = (vars: Record<string, string> = {}) =>
+    servers.start({ mode, vars: { DEFAULT_AGENT: "conformance", ...vars } });
 
   test("serves health and streams, and says nothing but how to use it", async () => {
     const server = await start();
@@ -64,8 +51,7 @@ describe.each(modes)("npm run %s", (mode) => {
   });
 
   test("refuses a setting that cannot be, by its name", async () => {
-    const server = launchServer({ mode, stateDir, vars: { AUTH_MODE: "closed" } });
-    servers.push(server);
+    const server = servers.launch({ mode, vars: { AUTH_MODE: "closed" } });
     expect(await server.exited).toBe(1);
     expect(server.output()).toContain("AUTH_MODE");
   });
@@ -75,8 +61,7 @@ describe.each(modes)("npm run %s", (mode) => {
     const port = await new Promise<number>((settle) => {
       squatter.listen(0, "127.0.0.1", () => settle((squatter.address() as { port: number }).port));
     });
-    const server = launchServer({ mode, stateDir, vars: { PORT: String(port) } });
-    servers.push(server);
+    const server = servers.launch({ mode, vars: { PORT: String(port) } });
     expect(await server.exited).toBe(1);
     expect(server.output()).toContain(`Port ${port} on 127.0.0.1 is in use.`);
     squatter.close();
@@ -89,13 +74,11 @@ describe.each(modes)("npm run %s", (mode) => {
 });
 
 test("npm start and npm run serve share their data", async () => {
-  const first = await startServer({ mode: "start", stateDir });
-  servers.push(first);
+  const first = await servers.start({ mode: "start" });
   const params = { message: message("kept") };
   const { task } = await call<{ task: Task }>({ url: first.url, method: "SendMessage", params });
   await first.stop();
-  const second = await startServer({ mode: "serve", stateDir });
-  servers.push(second);
+  const second = await servers.start({ mode: "serve" });
   expect(await call<Task>({ url: second.url, method: "GetTask", params: { id: task.id } })).toMatchObject({
     id: task.id,
     status: { state: "TASK_STATE_COMPLETED" },
@@ -103,8 +86,7 @@ test("npm start and npm run serve share their data", async () => {
 });
 
 test("npm start prints a curl line that works as it stands", async () => {
-  const server = await startServer({ mode: "start", stateDir });
-  servers.push(server);
+  const server = await servers.start({ mode: "start" });
   await expect.poll(() => server.output()).toContain("Ctrl-C");
   const line = /^curl .*$/m.exec(server.output())?.[0] ?? "no such line";
   const { code, output } = await run("sh", ["-c", `${line} -s`]);
@@ -113,10 +95,9 @@ test("npm start prints a curl line that works as it stands", async () => {
 });
 
 test("npm run key makes a key that opens a server with AUTH_MODE api-key", async () => {
-  const made = await run("npm", ["run", "key", "--", "--owner", "alice"], { STATE_DIR: stateDir });
+  const made = await run("npm", ["run", "key", "--", "--owner", "alice"], { STATE_DIR: servers.stateDir });
   const key = /^a2a_\S+$/m.exec(made.output)?.[0] ?? "no key";
-  const server = await startServer({ mode: "serve", stateDir, vars: { AUTH_MODE: "api-key" } });
-  servers.push(server);
+  const server = await servers.start({ mode: "serve", vars: { AUTH_MODE: "api-key" } });
   const list = (token: string) =>
     fetch(`${server.url}/tasks`, { headers: { authorization: `Bearer ${token}` } }).then(
       (answer) => answer.status,
@@ -127,17 +108,26 @@ test("npm run key makes a key that opens a server with AUTH_MODE api-key", async
 
 test.each(modes)("npm run %s fires the cron trigger", async (mode) => {
   // The handler stumbles over a home that cannot be and says so, which shows that it was called.
-  await (await startServer({ mode: "serve", stateDir })).stop();
+  await (await servers.start({ mode: "serve" })).stop();
   await writeOverdueHome("no object has this id");
-  const server = await startServer({ mode, stateDir, vars: { CRON_SECONDS: "1" } });
-  servers.push(server);
+  const server = await servers.start({ mode, vars: { CRON_SECONDS: "1" } });
   await expect.poll(() => server.output(), { timeout: 10_000 }).toContain("a home could not be woken");
 });
 
 /** Puts a row into the local database, as a home does that has something due. */
 async function writeOverdueHome(id: string): Promise<void> {
   const sql = `INSERT INTO homes (id, name, due_at, seen_at) VALUES ('${id}', 'test', 1, 1)`;
-  const args = ["wrangler", "d1", "execute", "DB", "--local", "--persist-to", stateDir, "--command", sql];
+  const args = [
+    "wrangler",
+    "d1",
+    "execute",
+    "DB",
+    "--local",
+    "--persist-to",
+    servers.stateDir,
+    "--command",
+    sql,
+  ];
   expect((await run("npx", args)).code).toBe(0);
 }
 

@@ -1,32 +1,20 @@
 // Sessions on a whole process: through kill -9, and as an EventSource uses them, over real sockets and by a URL alone.
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { call, type StreamResponse, type Task } from "./client.ts";
+import { ownServers } from "./own-servers.ts";
 import { run } from "./run.ts";
-import { createStateDir, removeStateDir, type Server, startServer } from "./server.ts";
 import { createParser, type ServerEvent } from "./sse.ts";
 
-let stateDir: string;
-const servers: Server[] = [];
+const servers = ownServers();
 
-beforeEach(async () => {
-  stateDir = await createStateDir();
-});
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.kill9();
-  await removeStateDir(stateDir);
-});
-
-async function serve() {
-  const vars = { AUTH_MODE: "api-key", DEFAULT_AGENT: "conformance" };
-  const server = await startServer({ mode: "serve", stateDir, vars });
-  servers.push(server);
-  return server;
-}
+const serve = () =>
+  servers.start({ mode: "serve", vars: { AUTH_MODE: "api-key", DEFAULT_AGENT: "conformance" } });
 
 async function makeKey(): Promise<string> {
-  const made = await run("npm", ["run", "-s", "key", "--", "--owner", "alice"], { STATE_DIR: stateDir });
+  const made = await run("npm", ["run", "-s", "key", "--", "--owner", "alice"], {
+    STATE_DIR: servers.stateDir,
+  });
   return /^a2a_\S+$/m.exec(made.output)?.[0] ?? "no key";
 }
 
