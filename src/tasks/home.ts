@@ -390,14 +390,15 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
   }
 
   async #begin(operation: "send" | "stream", command: SendCommand): Promise<Result<Begun, Failure>> {
-    const { message, chosenTaskId = "" } = command;
+    const { message, chosenTaskId } = command;
     const taskId = message.taskId ?? chosenTaskId;
-    const isOld = command.repeated || message.taskId !== undefined || this.#store.get(chosenTaskId);
+    const exists = chosenTaskId !== undefined && this.#store.get(chosenTaskId) !== undefined;
+    const isOld = command.repeated || message.taskId !== undefined || exists;
     // A follow-up may bring a config, too.
     const notifies = command.push !== undefined;
     const shed = command.sheddable && (!isOld || notifies) ? this.#shedding.refusal(notifies) : undefined;
     if (shed) return err(shed);
-    const isRunning = command.repeated || this.#turns.get(taskId) !== undefined;
+    const isRunning = command.repeated || (taskId !== undefined && this.#turns.get(taskId) !== undefined);
     const refused = isRunning ? undefined : this.#limits.turn(this.#turns.count);
     if (refused) return err(refused);
     await this.#store.commits.turn();

@@ -9,6 +9,7 @@ import type { Message } from "../protocol/message.ts";
 import type { Task } from "../protocol/task.ts";
 import type { Version } from "../protocol/version.ts";
 import type { Entry, EntryKind, TaskRecord } from "./machine.ts";
+import { Tails, type WrittenEntry } from "./tails.ts";
 
 /** A row holds at most 2 MB; a UTF-16 unit takes at most 3 bytes of UTF-8. */
 const PIECE_UNITS = 500_000;
@@ -32,6 +33,7 @@ export type View = {
 
 export class Journal {
   readonly #sql: SqlStorage;
+  readonly #tails = new Tails();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -53,6 +55,12 @@ export class Journal {
         ...bindings,
       );
     }
+    this.#tails.append(task, entries, at);
+  }
+
+  /** Forgets what is in memory: after a transaction that was rolled back. */
+  forget(): void {
+    this.#tails.forgetAll();
   }
 
   /** Rows after `afterSeq` in order, until `maxUnits` of text have been read (the last row may exceed it). */
@@ -66,7 +74,9 @@ export class Journal {
   }
 
   /** One row, and when it was written. */
-  entry(task: string, seq: number): (Entry & { at: number }) | undefined {
+  entry(task: string, seq: number): WrittenEntry | undefined {
+    const known = this.#tails.entry(task, seq);
+    if (known) return known;
     const rows = this.#sql
       .exec<Row & { at: number }>(
         "SELECT seq, kind, body, at FROM journal WHERE task = ? AND seq = ? ORDER BY piece",
@@ -80,19 +90,26 @@ export class Journal {
 
   /** When a row was written, in ms; 0: not known. */
   writtenAt(task: string, seq: number): number {
+    const known = this.#tails.entry(task, seq);
+    if (known) return known.at;
     const query = "SELECT at FROM journal WHERE task = ? AND seq = ? AND piece = 0";
     return this.#sql.exec<{ at: number }>(query, task, seq).toArray()[0]?.at ?? 0;
   }
 
   /** The events (statuses and artifacts) after row `afterSeq`, one by one: reading stops where the caller stops. */
-  *events(task: string, afterSeq: number): Generator<Entry & { at: number }> {
+  *events(task: string, afterSeq: number): Generator<WrittenEntry> {
+    const known = this.#tails.after(task, afterSeq);
+    if (known) {
+      yield* known.filter(({ kind }) => kind === "status" || kind === "artifact");
+      return;
+    }
     const rows = this.#sql.exec<Row & { at: number }>(
       `SELECT seq, kind, body, at FROM journal WHERE task = ? AND seq > ? AND kind IN ('status', 'artifact')
        ORDER BY seq, piece`,
       task,
       afterSeq,
     );
-    let entry: (Entry & { at: number }) | undefined;
+    let entry: WrittenEntry | undefined;
     for (const { seq, kind, body, at } of rows) {
       if (entry?.seq === seq) {
         entry.body += body;
@@ -171,6 +188,7 @@ export class Journal {
   }
 
   delete(task: string): void {
+    this.#tails.forget(task);
     this.#sql.exec("DELETE FROM journal WHERE task = ?", task);
   }
 

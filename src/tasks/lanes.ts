@@ -84,21 +84,40 @@ export type LaneKey = Target & { task: string; lane: string };
 /** `oldestAt`: when the oldest event that waits was committed, in ms. */
 export type Waiting = { count: number; oldestAt: number | null; overdue: number };
 
+/** Tasks whose lanes are kept in memory: each is read several times for every notification. */
+const REMEMBERED = 1_000;
+
 export class Lanes {
   readonly #sql: SqlStorage;
+  /** By task and name. */
+  readonly #remembered = new Map<string, Map<string, Lane>>();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
   }
 
+  /** Forgets what is in memory: after a transaction that was rolled back. */
+  forget(): void {
+    this.#remembered.clear();
+  }
+
   get(task: string, lane: string): Lane | undefined {
-    const query = "SELECT * FROM lanes WHERE task = ? AND lane = ?";
-    const [row] = this.#sql.exec<Row>(query, task, lane).toArray();
-    return row && toLane(row);
+    const found = this.#lanesOf(task).get(lane);
+    return found && { ...found };
   }
 
   forTask(task: string): Lane[] {
-    return this.#sql.exec<Row>("SELECT * FROM lanes WHERE task = ?", task).toArray().map(toLane);
+    return Array.from(this.#lanesOf(task).values(), (lane) => ({ ...lane }));
+  }
+
+  #lanesOf(task: string): ReadonlyMap<string, Lane> {
+    const remembered = this.#remembered.get(task);
+    if (remembered) return remembered;
+    const rows = this.#sql.exec<Row>("SELECT * FROM lanes WHERE task = ?", task).toArray();
+    const lanes = new Map(rows.map((row) => [row.lane, toLane(row)]));
+    if (this.#remembered.size >= REMEMBERED) this.forget();
+    this.#remembered.set(task, lanes);
+    return lanes;
   }
 
   insert(lane: Lane): void {
@@ -115,6 +134,7 @@ export class Lanes {
       lane.list && JSON.stringify(lane.list),
       ...changing(lane),
     );
+    this.#remembered.get(lane.task)?.set(lane.lane, { ...lane });
   }
 
   /** Writes what changes in a lane's life. */
@@ -127,14 +147,18 @@ export class Lanes {
       lane.task,
       lane.lane,
     );
+    const remembered = this.#remembered.get(lane.task);
+    if (remembered?.has(lane.lane)) remembered.set(lane.lane, { ...lane });
   }
 
   delete(task: string, lane: string): void {
     this.#sql.exec("DELETE FROM lanes WHERE task = ? AND lane = ?", task, lane);
+    this.#remembered.get(task)?.delete(lane);
   }
 
   deleteTask(task: string): void {
     this.#sql.exec("DELETE FROM lanes WHERE task = ?", task);
+    this.#remembered.delete(task);
   }
 
   /** Lanes of a target that are due before or at `until` (ms), the longest waiting first; read from the index. */

@@ -36,6 +36,8 @@ const REMEMBERED = 1_000;
 export class PushConfigs {
   readonly #sql: SqlStorage;
   readonly #remembered = new Map<string, PushConfig>();
+  /** Until when (ms) endpoints count as validated; 0: they do not. */
+  readonly #validated = new Map<string, number>();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -52,15 +54,19 @@ export class PushConfigs {
     if (remembered) return remembered;
     const [row] = this.#sql.exec<Row>("SELECT * FROM configs WHERE task = ? AND id = ?", task, id).toArray();
     if (!row) return undefined;
-    const config = toConfig(row);
+    return this.#remember(toConfig(row));
+  }
+
+  #remember(config: PushConfig): PushConfig {
     if (this.#remembered.size >= REMEMBERED) this.forget();
-    this.#remembered.set(key, config);
+    this.#remembered.set(keyOf(config.task, config.id), config);
     return config;
   }
 
   /** Forgets what is in memory: after a transaction that was rolled back. */
   forget(): void {
     this.#remembered.clear();
+    this.#validated.clear();
   }
 
   /** All of a task, by id, those that are being deleted among them. */
@@ -72,7 +78,6 @@ export class PushConfigs {
   }
 
   save(config: PushConfig): void {
-    this.#remembered.delete(keyOf(config.task, config.id));
     this.#sql.exec(
       "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       config.task,
@@ -90,6 +95,7 @@ export class PushConfigs {
       config.createdAt,
       config.deleting ? 1 : 0,
     );
+    this.#remember(config);
   }
 
   /** Hides a config whose last send may still be under way. */
@@ -111,6 +117,7 @@ export class PushConfigs {
   /** Remembers that an origin has echoed a challenge, and until when (ms) that counts. */
   saveValidated(endpoint: string, until: number): void {
     this.#sql.exec("INSERT OR REPLACE INTO validated VALUES (?, ?)", endpoint, until);
+    this.#validated.delete(endpoint);
   }
 
   /** Remembers an endpoint that was sent to, until `forgetEndpoint`, if it is not remembered as validated. */
@@ -128,11 +135,18 @@ export class PushConfigs {
 
   forgetEndpoint(endpoint: string): void {
     this.#sql.exec("DELETE FROM validated WHERE endpoint = ?", endpoint);
+    this.#validated.delete(endpoint);
   }
 
   isValidated(endpoint: string, now: number): boolean {
-    const query = "SELECT 1 FROM validated WHERE endpoint = ? AND until > ?";
-    return this.#sql.exec(query, endpoint, now).toArray().length > 0;
+    let until = this.#validated.get(endpoint);
+    if (until === undefined) {
+      const query = "SELECT until FROM validated WHERE endpoint = ?";
+      until = this.#sql.exec<{ until: number }>(query, endpoint).toArray()[0]?.until ?? 0;
+      if (this.#validated.size >= REMEMBERED) this.#validated.clear();
+      this.#validated.set(endpoint, until);
+    }
+    return until > now;
   }
 }
 

@@ -118,11 +118,18 @@ export class Store {
       return this.commits.write(write);
     } catch (error) {
       this.records.forgetCounts();
-      this.configs.forget();
+      this.#forget();
       this.audit.forget();
       this.#isErased = undefined;
       throw error;
     }
+  }
+
+  /** What is in memory of tasks may not be what is stored any more. */
+  #forget(): void {
+    this.journal.forget();
+    this.configs.forget();
+    this.lanes.forget();
   }
 
   #begin(name: string): void {
@@ -322,6 +329,7 @@ export class Store {
       // What belongs to tasks went with them; batches of several did not.
       for (const table of ["journal", "reports", "configs", "lanes", "batches"])
         sql.exec(`DELETE FROM ${table}`);
+      this.#forget();
       this.due.setErased(name);
       this.#isErased = true;
       return true;

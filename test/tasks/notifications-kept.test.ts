@@ -67,7 +67,10 @@ describe("pending lanes", () => {
       );
       stage.operations.setState({ by: BY, task: paused, config: "main", state: "paused" });
       stage.operations.replay({ by: BY, task: replayed, config: "main", from: 0, to: stage.now });
-      const lanes = () => [retried, paused, gone, batched, replayed].map((task) => stage.lanes(task));
+      const lanes = () =>
+        [retried, paused, gone, batched, replayed].map((task) =>
+          stage.lanes(task).toSorted((a, b) => (a.lane < b.lane ? -1 : 1)),
+        );
       const before = lanes();
       await stage.start();
       expect(lanes()).toEqual(before);
