@@ -4,13 +4,18 @@ import { saveAttempts } from "../store/attempts.ts";
 import { type ConfigRow, deleteConfigs, saveConfigs } from "../store/push-configs.ts";
 import type { Archive } from "./shipping.ts";
 
+/** Attempts of one transaction: D1 runs one after the other, so a longer one holds up whoever comes next. */
+const TOGETHER = 100;
+
 /** Writes shipments of this home to D1; one that was written before changes nothing. */
 export function archiveIn(db: D1Database, home: string): Archive {
   return async ({ items }) => {
     const attempts = items.flatMap(({ n, item }) =>
       item.kind === "attempt" ? [{ ...item.attempt, home, n }] : [],
     );
-    if (attempts.length > 0) await saveAttempts(db, attempts);
+    for (let i = 0; i < attempts.length; i += TOGETHER) {
+      await saveAttempts(db, attempts.slice(i, i + TOGETHER));
+    }
     // A config may have been set and deleted in one shipment: the last word on each counts.
     const saved = new Map<string, ConfigRow>();
     const deleted = new Map<string, { home: string; task: string; config: string }>();

@@ -7,8 +7,8 @@ import type { AttemptRow } from "../store/attempts.ts";
 import type { ConfigRow } from "../store/push-configs.ts";
 import { metricKey } from "../telemetry/metrics.ts";
 
-/** Rows of one shipment: what they cost in D1 holds up nobody for long. */
-const ROWS = 100;
+/** Rows of one shipment. */
+const ROWS = 500;
 
 export type OutboxItem =
   | { kind: "attempt"; attempt: Omit<AttemptRow, "home" | "n"> }

@@ -11,8 +11,6 @@ import type { Store } from "./store.ts";
 
 /** Rows wait so long for others to come along. */
 const GATHER_MS = 2_000;
-/** One run makes so many, one after the other. */
-const SHIPMENTS = 5;
 /** After a failure, doubling up to the last. */
 const RETRY_MS = 5_000;
 const MAX_RETRY_MS = 300_000;
@@ -74,8 +72,7 @@ export class Shipping {
     // How much waits is told while nothing happens, too: a source that is silent is taken for gone.
     const isSilent = now >= this.#reportedAt + REPORT_MS && store.lanes.anyDue();
     if (isSilent || this.#isStale) await this.#report(now);
-    if (now < this.#shipAt) return;
-    for (let n = 0; n < SHIPMENTS && !store.outbox.isEmpty(); n++) if (!(await this.#ship(now))) return;
+    if (now >= this.#shipAt) await this.#ship(now);
   }
 
   /** Ships all that waits; false: it could not be. Afterwards no shipment is under way that could arrive later. */
