@@ -6,11 +6,18 @@ import http from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 
 const REQUEST_TIMEOUT_MS = 60_000;
+/** A connection is idle for so long at most: a server that closes it first may do so while a request is on its way. */
+const IDLE_MS = 2_000;
 
 /** One HTTP/1.1 client with at most `connections` sockets. */
 export function createClient(origin, connections) {
   const { hostname, port } = new URL(origin);
-  const agent = new http.Agent({ keepAlive: true, maxSockets: connections, maxFreeSockets: connections });
+  const agent = new http.Agent({
+    keepAlive: true,
+    maxSockets: connections,
+    maxFreeSockets: connections,
+    timeout: IDLE_MS,
+  });
 
   /** Sends one POST and hands the response's chunks, as text, to `onText`; resolves at the end. */
   function post(path, headers, body, onText) {
