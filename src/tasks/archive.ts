@@ -4,7 +4,7 @@ import { saveAttempts } from "../store/attempts.ts";
 import { type ConfigRow, deleteConfigs, saveConfigs } from "../store/push-configs.ts";
 import type { Archive } from "./shipping.ts";
 
-/** Attempts of one transaction: D1 runs one after the other, so a longer one holds up whoever comes next. */
+/** Rows of one transaction: D1 runs one after the other, so a longer one holds up whoever comes next. */
 const TOGETHER = 100;
 
 /** Writes shipments of this home to D1; one that was written before changes nothing. */
@@ -13,9 +13,7 @@ export function archiveIn(db: D1Database, home: string): Archive {
     const attempts = items.flatMap(({ n, item }) =>
       item.kind === "attempt" ? [{ ...item.attempt, home, n }] : [],
     );
-    for (let i = 0; i < attempts.length; i += TOGETHER) {
-      await saveAttempts(db, attempts.slice(i, i + TOGETHER));
-    }
+    for (const some of inPieces(attempts)) await saveAttempts(db, some);
     // A config may have been set and deleted in one shipment: the last word on each counts.
     const saved = new Map<string, ConfigRow>();
     const deleted = new Map<string, { home: string; task: string; config: string }>();
@@ -30,7 +28,11 @@ export function archiveIn(db: D1Database, home: string): Archive {
         deleted.set(key, { home, task: item.task, config: item.config });
       }
     }
-    if (saved.size > 0) await saveConfigs(db, [...saved.values()]);
-    if (deleted.size > 0) await deleteConfigs(db, [...deleted.values()]);
+    for (const some of inPieces([...saved.values()])) await saveConfigs(db, some);
+    for (const some of inPieces([...deleted.values()])) await deleteConfigs(db, some);
   };
+}
+
+function* inPieces<T>(rows: readonly T[]): Generator<T[]> {
+  for (let i = 0; i < rows.length; i += TOGETHER) yield rows.slice(i, i + TOGETHER);
 }
