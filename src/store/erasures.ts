@@ -41,9 +41,27 @@ export async function revokeCredentials(
   return results.at(-1)?.results[0]?.revokedAt;
 }
 
+/**
+ * The statement that deletes the retry jobs of an owner: those that name it, and those that name nobody but a task of
+ * its. That is known by the task's dead letters, for which such jobs are made, and by the audit, which outlives them.
+ */
+function deleteRetryJobs(db: D1Database, owner: string): D1PreparedStatement {
+  const isTheirs = (table: string) =>
+    `EXISTS (SELECT 1 FROM ${table} INDEXED BY ${table}_by_task WHERE task = filter ->> 'task' AND owner = ?1)`;
+  return db
+    .prepare(
+      `DELETE FROM retry_jobs WHERE id IN (
+         SELECT id FROM retry_jobs INDEXED BY retry_jobs_by_owner WHERE filter ->> 'owner' = ?1
+         UNION ALL
+         SELECT id FROM retry_jobs WHERE filter ->> 'owner' IS NULL AND filter ->> 'task' IS NOT NULL
+           AND (${isTheirs("dead_letters")} OR ${isTheirs("audit")}))`,
+    )
+    .bind(owner);
+}
+
 export type ErasedRows = { attempts: number; deadLetters: number; more: boolean };
 
-/** Deletes at most `limit` rows of each table of the history. */
+/** Deletes at most `limit` rows of each table of the history, and first the retry jobs, which are known by it. */
 export async function eraseHistory(db: D1Database, owner: string, limit: number): Promise<ErasedRows> {
   const some = (table: string, key: string) =>
     db
@@ -52,7 +70,8 @@ export async function eraseHistory(db: D1Database, owner: string, limit: number)
            SELECT ${key} FROM ${table} INDEXED BY ${table}_by_owner WHERE owner = ?1 LIMIT ?2)`,
       )
       .bind(owner, limit);
-  const results = await db.batch([
+  const [, ...results] = await db.batch([
+    deleteRetryJobs(db, owner),
     some("attempts", "id"),
     some("dead_letters", "id"),
     some("push_configs", "home, task, config"),
@@ -83,7 +102,7 @@ export async function eraseSums(db: D1Database, owner: string, origins: readonly
     .run();
 }
 
-/** Deletes what is left when there is no history: keys, sessions, retries of this owner's letters, and its name. */
+/** Deletes what is left when there is no history: keys, sessions, retry jobs made meanwhile, and the owner's name. */
 export async function eraseIdentity(
   db: D1Database,
   { owner, subject = "" }: OwnerNames,
@@ -91,9 +110,7 @@ export async function eraseIdentity(
   const [keys, sessions] = await db.batch<{ id: string }>([
     db.prepare("DELETE FROM api_keys WHERE owner = ? RETURNING id").bind(subject),
     db.prepare("DELETE FROM sessions WHERE owner = ? RETURNING id").bind(owner),
-    db
-      .prepare("DELETE FROM retry_jobs INDEXED BY retry_jobs_by_owner WHERE filter ->> 'owner' = ?")
-      .bind(owner),
+    deleteRetryJobs(db, owner),
     db.prepare("DELETE FROM erasures WHERE owner = ?").bind(owner),
     // Of one who has returned there is a home already.
     db.prepare("DELETE FROM owners WHERE owner = ? AND homes <= 0").bind(owner),

@@ -6,7 +6,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { HomeOperator } from "../../src/admin/deps.ts";
 import { fileDeadLetters } from "../../src/admin/filing.ts";
 import { createApiKey, getApiKey } from "../../src/store/api-keys.ts";
+import { saveAudit } from "../../src/store/audit.ts";
+import { saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { REVOKED_MS } from "../../src/store/erasures.ts";
+import { createRetryJob, type RetryFilter } from "../../src/store/retry-jobs.ts";
 import { openSession } from "../../src/store/sessions.ts";
 import { deadLetter } from "../store/rows.ts";
 import { createClient, homeOf } from "../support/client.ts";
@@ -124,5 +127,33 @@ describe("credentials that come while an owner is erased", () => {
       expect((await erase()).more).toBe(i < 3);
       now += REVOKED_MS / 3;
     }
+  });
+});
+
+describe("a retry job", () => {
+  const retry = (id: string, filter: RetryFilter) =>
+    createRetryJob(env.DB, { id, filter, actor: "operator::me", now: 1_000 });
+  const isLeft = async (id: string) =>
+    (await env.DB.prepare("SELECT 1 FROM retry_jobs WHERE id = ?").bind(id).first()) !== null;
+
+  it.each<[string, RetryFilter, boolean]>([
+    ["the owner", { owner: "open::gone" }, false],
+    ["a task with a dead letter of the owner", { task: "letter" }, false],
+    ["a config of such a task", { task: "letter", config: "c" }, false],
+    ["a task of the owner that the audit knows", { task: "audited" }, false],
+    ["a task of somebody else", { task: "other" }, true],
+    ["somebody else with a task by the same id", { owner: "open::other", task: "letter" }, true],
+    ["an origin that the owner was notified at", { origin: "https://hooks.example" }, true],
+    ["nothing", {}, true],
+  ])("that names %s: %j is left: %j", async (_, filter, left) => {
+    await saveDeadLetters(env.DB, [
+      deadLetter({ id: "msg_1", owner: "open::gone", task: "letter" }),
+      deadLetter({ id: "msg_2", owner: "open::other", task: "other" }),
+    ]);
+    const body = JSON.stringify({ kind: "task.created", owner: "open::gone", task: "audited" });
+    await saveAudit(env.DB, [{ chain: "gone", n: 1, at: 1, since: 0, body, hash: "" }]);
+    await retry("job", filter);
+    await eraseAll("open::gone");
+    expect(await isLeft("job")).toBe(left);
   });
 });
