@@ -79,6 +79,28 @@ export function toStream({ lines, lease }: Subscription): Answer {
   return { kind: "stream", lines, release: () => lease[Symbol.dispose]() };
 }
 
+/** A stream that begins when the home has it; whoever leaves before is gone for the home, too, as soon as it knows. */
+export function toLateStream(subscription: Promise<Subscription>): Answer {
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  const begin = async () => {
+    reader ??= (await subscription).lines.getReader();
+    return reader;
+  };
+  const lines = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await (await begin()).read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: async (reason) => (await begin()).cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+  const release = () => void subscription.then(({ lease }) => lease[Symbol.dispose]()).catch(() => {});
+  return { kind: "stream", lines, release };
+}
+
 function unavailable(): A2AError {
   return new A2AError("UNAVAILABLE", {
     message: "This owner's tasks are busy; try again.",

@@ -18,6 +18,7 @@ import {
   shardOf,
   shardOfKey,
   shardOfTask,
+  toLateStream,
   toStream,
 } from "./homes.ts";
 import type { Answer, Call, Deps } from "./index.ts";
@@ -25,6 +26,12 @@ import { orThrow } from "./or-throw.ts";
 import { preparePush, requirePush } from "./push-configs.ts";
 
 type SendCall = Call<SendMessageRequest>;
+
+/**
+ * An agent that has not acted by then is thinking. Its client is told that it is connected, and an error that comes
+ * nevertheless is an event of the stream.
+ */
+const PATIENCE_MS = 2_000;
 
 /** Ids of an agent's messages begin with the task's, and must fit where a client names them. */
 const MAX_CHOSEN_ID_LENGTH = 256;
@@ -39,10 +46,17 @@ export async function sendMessage(deps: Deps, call: SendCall): Promise<Answer> {
 
 export async function sendStreamingMessage(deps: Deps, call: SendCall): Promise<Answer> {
   const { command, shard } = await prepare(deps, call);
-  const lines = await callHome(deps, call.caller, shard, (home, by, repeated) =>
+  const subscription = callHome(deps, call.caller, shard, (home, by, repeated) =>
     home.stream({ ...command, by, repeated }),
-  );
-  return toStream(orThrow(lines));
+  ).then(orThrow);
+  const pause = Promise.withResolvers<undefined>();
+  const timer = setTimeout(pause.resolve, PATIENCE_MS, undefined);
+  try {
+    const early = await Promise.race([subscription, pause.promise]);
+    return early ? toStream(early) : toLateStream(subscription);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function prepare(

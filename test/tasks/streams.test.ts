@@ -1,13 +1,14 @@
 // The event streams of SendStreamingMessage and SubscribeToTask: how they begin, and when they end (§3.1.2, §3.1.6,
 // §11.7).
 
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { createClient, eventually, type Frame, kindOf, textOf } from "../support/client.ts";
+import { createClient, eventually, type Frame, homeOf, kindOf, textOf } from "../support/client.ts";
 import { crash } from "../support/home.ts";
 
 vi.hoisted(() => vi.resetModules());
 vi.mock("../../src/agents/registry.ts", async (original) => (await import("./stage.ts")).withStage(original));
-const { act } = await import("./stage.ts");
+const { act, forever } = await import("./stage.ts");
 
 const text = (value: string) => [{ text: value }];
 const kinds = (frames: Frame[]) => frames.map(({ event }) => kindOf(event));
@@ -104,6 +105,39 @@ describe("SendStreamingMessage", () => {
       frames.flatMap(({ event }) => textOf(event.statusUpdate?.status.message) ?? []);
     expect(questions(await second.rest())).toEqual(["Which?", "Which other?"]);
     expect(questions(await first.rest())).toEqual(["Which?"]);
+  });
+
+  it("is there before its first event when the agent thinks before it acts", async () => {
+    const gate = Promise.withResolvers<void>();
+    const thinks = act("thinks", async (task) => {
+      await gate.promise;
+      await task.complete("Done.");
+    });
+    // Resolves with the head of the answer.
+    const stream = await createClient({ agent: "stage" }).sendStream(thinks);
+    gate.resolve();
+    expect(kinds(await stream.rest())).toEqual(["task", COMPLETED]);
+  });
+
+  it("ends with the error that comes instead of its first event", async () => {
+    const client = createClient({ agent: "stage" });
+    const stream = await client.sendStream(act("is never heard of", () => forever));
+    await crash();
+    await expect(stream.rest()).rejects.toThrow("the stream broke");
+  });
+
+  it("is nobody's any more when the client leaves while the agent thinks, and the task goes on", async () => {
+    const gate = Promise.withResolvers<void>();
+    const thinks = act("thinks alone", async (task) => {
+      await gate.promise;
+      await task.working();
+      await task.complete("Done.");
+    });
+    const client = createClient({ agent: "stage" });
+    await (await client.sendStream(thinks)).leave();
+    gate.resolve();
+    await eventually(async () => (await client.list({ status: COMPLETED })).tasks[0]);
+    await eventually(() => runInDurableObject(homeOf(client.owner), (home) => home.subscribers === 0));
   });
 
   it("honours historyLength in its first event", async () => {
