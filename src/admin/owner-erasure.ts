@@ -74,8 +74,8 @@ async function erase(deps: AdminDeps, owner: string, actor: string): Promise<Era
       total.tasks += home.tasks;
       total.pushConfigs += home.configs;
       total.memories += home.memories;
-      more = home.more && home.tasks + home.configs + home.memories > 0;
-      isStuck ||= home.more && !more;
+      more = home.more && !home.isStuck;
+      isStuck ||= home.isStuck;
     }
   }
   if (isStuck) return { ...total, retryAfterSeconds: AGAIN_SECONDS };

@@ -17,10 +17,10 @@ import type { Turns } from "./turns.ts";
 /** `name`: the home's own, `owner/shard`; `by`: the operator. */
 export type Erasure = { name: string; by: By };
 
-/** What one call has erased; `more`: there is something left. */
-export type Erased = { tasks: number; configs: number; memories: number; more: boolean };
+/** What one call has erased. `more`: there is something left; `isStuck`: it cannot be erased now. */
+export type Erased = { tasks: number; configs: number; memories: number; more: boolean; isStuck: boolean };
 
-export const NOTHING_ERASED: Erased = { tasks: 0, configs: 0, memories: 0, more: false };
+export const NOTHING_ERASED: Erased = { tasks: 0, configs: 0, memories: 0, more: false, isStuck: false };
 
 /** Of one call. A task may be several MB, a memory one. */
 const TASKS = 50;
@@ -47,12 +47,13 @@ export async function eraseSome(parts: EraseParts, { name, by }: Erasure): Promi
   if (!store.exists) return NOTHING_ERASED;
   const found = store.records.after("", TASKS);
   if (found.length > 0) {
-    const configs = await Promise.all(found.map(({ id }) => endTask(parts, id, by)));
+    const ended = await Promise.all(found.map(({ id }) => endTask(parts, id, by)));
     // Who follows them hears of the end before there is nothing to be read.
     await store.commits.durable();
     await scheduler.wait(0);
     const tasks = deleteEnded(parts, found);
-    return { ...NOTHING_ERASED, tasks, configs: configs.reduce((sum, count) => sum + count, 0), more: true };
+    const configs = ended.reduce((sum, count) => sum + count, 0);
+    return { ...NOTHING_ERASED, tasks, configs, more: true, isStuck: tasks + configs === 0 };
   }
   const { memories, more } = store.deleteMemories(MEMORIES);
   const erased = { ...NOTHING_ERASED, memories };
@@ -63,8 +64,10 @@ export async function eraseSome(parts: EraseParts, { name, by }: Erasure): Promi
     store.write(() => {
       for (const endpoint of endpoints) store.configs.forgetEndpoint(endpoint);
     });
+    return { ...erased, more: true };
   }
-  if (!(await shipping.drain()) || !store.leaveEmpty(name)) return { ...erased, more: true };
+  if (!(await shipping.drain())) return { ...erased, more: true, isStuck: true };
+  if (!store.leaveEmpty(name)) return { ...erased, more: true };
   await clock.unregister(name);
   return { ...erased, more: store.isInUse };
 }

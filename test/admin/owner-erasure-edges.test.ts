@@ -21,15 +21,15 @@ afterEach(() => void vi.restoreAllMocks());
 const makeKey = (owner: string, now: number) =>
   createApiKey(env.DB, { owner, roles: ["user"], scopes: [], createdBy: "cli" }, now);
 
+const asOperator = (owner: string) =>
+  SELF.fetch(`https://agents.test/admin/v1/owners/${encodeURIComponent(owner)}:erase`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${env.ADMIN_KEY}` },
+  });
+
 /** Erases through the front door until there is no more. */
 async function eraseAll(owner: string): Promise<void> {
-  for (let more = true; more; ) {
-    const response = await SELF.fetch(
-      `https://agents.test/admin/v1/owners/${encodeURIComponent(owner)}:erase`,
-      { method: "POST", headers: { authorization: `Bearer ${env.ADMIN_KEY}` } },
-    );
-    ({ more } = await response.json<{ more: boolean }>());
-  }
+  for (let more = true; more; ) ({ more } = await (await asOperator(owner)).json<{ more: boolean }>());
 }
 
 describe("an owner's name in another spelling", () => {
@@ -127,6 +127,22 @@ describe("credentials that come while an owner is erased", () => {
       expect((await erase()).more).toBe(i < 3);
       now += REVOKED_MS / 3;
     }
+  });
+});
+
+describe("a call of the erasure", () => {
+  it.each([
+    ["keys of requests", 450, "idempotency SELECT 'key ' || value, '', NULL, NULL, '{}', 9e15"],
+    ["endpoints", 45, "validated SELECT 'o|https://' || value || '.example', 1"],
+  ])("waits for nothing while it erases %s, whose number is in no answer", async (_, count, rows) => {
+    const client = createClient({ agent: "conformance" });
+    await client.sendForTask("hello");
+    await runInDurableObject(homeOf(client.owner), (_, { storage }) => {
+      const numbers = JSON.stringify(Array.from({ length: count }, (_, i) => i));
+      storage.sql.exec(`INSERT INTO ${rows} FROM json_each(?)`, numbers);
+    });
+    const response = await asOperator(`open::${client.owner}`);
+    expect(await response.json()).toMatchObject({ tasks: 1, more: false, retryAfterSeconds: 0 });
   });
 });
 

@@ -9,7 +9,7 @@ import { createApiKey, getApiKey } from "../../src/store/api-keys.ts";
 import { saveAttempts } from "../../src/store/attempts.ts";
 import { saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { openSession } from "../../src/store/sessions.ts";
-import type { Erased } from "../../src/tasks/erase.ts";
+import { type Erased, NOTHING_ERASED } from "../../src/tasks/erase.ts";
 import type { HomeObject } from "../../src/tasks/home.ts";
 import { followChain } from "../audit/chains.ts";
 import { attemptRow, deadLetter } from "../store/rows.ts";
@@ -261,6 +261,7 @@ describe("an erasure", () => {
       configs: expect.any(Number),
       memories: 0,
       more: true,
+      isStuck: false,
     });
     await abortAllDurableObjects();
     const [cut] = await Promise.allSettled([home().erase(erasure), abortAllDurableObjects()]);
@@ -272,7 +273,7 @@ describe("an erasure", () => {
     expect(await contentOf(client.owner)).toEqual(ofErased(client.owner));
     expect(await rowsOf(owner)).toEqual(NO_ROWS);
     await auditOf(client.owner);
-    expect(await home().erase(erasure)).toEqual({ tasks: 0, configs: 0, memories: 0, more: false });
+    expect(await home().erase(erasure)).toEqual(NOTHING_ERASED);
   });
 
   it("ends with a home that sleeps, and that lives again when its owner returns", async () => {
@@ -334,7 +335,9 @@ describe("an erasure", () => {
       vi.spyOn(DB, "batch").mockImplementation(broken);
       const erasure = { name: `${owner}/0`, by: { owner, actor: "operator::me" } };
       expect(await home.erase(erasure)).toMatchObject({ tasks: 1, more: true });
-      expect(await home.erase(erasure)).toMatchObject({ tasks: 0, more: true });
+      // Its endpoint.
+      expect(await home.erase(erasure)).toEqual({ ...NOTHING_ERASED, more: true });
+      expect(await home.erase(erasure)).toEqual({ ...NOTHING_ERASED, more: true, isStuck: true });
     });
     expect(broken).toHaveBeenCalled();
     vi.mocked(broken).mockRestore();
@@ -407,14 +410,14 @@ describe("a call", () => {
   const path = "/owners/open%3A%3Ao:erase";
   const known = () =>
     env.DB.prepare("INSERT INTO owners (owner, homes, created_at) VALUES ('open::o', 0, 0)").run();
-  const some = { tasks: 50, configs: 1, memories: 2, more: true };
+  const some = { tasks: 50, configs: 1, memories: 2, more: true, isStuck: false };
 
   it("goes to every home that may be, as often as there is more", async () => {
     await known();
     let left = 3;
     const erasing = async (): Promise<Erased> => {
       left -= 1;
-      return left > 0 ? some : { tasks: 0, configs: 0, memories: 0, more: false };
+      return left > 0 ? some : NOTHING_ERASED;
     };
     const operator = createOperator({ home: { erase: erasing } });
     expect(await operator.result("POST", path)).toMatchObject({
@@ -448,7 +451,7 @@ describe("a call", () => {
     await known();
     await saveAttempts(env.DB, [attemptRow({ owner: "open::o" })]);
     const operator = createOperator({
-      home: { erase: async () => ({ tasks: 0, configs: 0, memories: 0, more: true }) },
+      home: { erase: async () => ({ ...NOTHING_ERASED, more: true, isStuck: true }) },
     });
     expect(await operator.result("POST", path)).toEqual({ ...NOTHING, more: true, retryAfterSeconds: 5 });
     expect(Object.keys(operator.homes)).toHaveLength(64);
