@@ -77,6 +77,7 @@ async function endTask({ store, jobs, commands, cancel }: EraseParts, id: string
   const configs = store.configs.list(id);
   if (configs.length > 0) {
     store.write(() => {
+      // Of configs from before they were noted when they were set.
       for (const { endpoint } of store.lanes.forTask(id)) store.configs.noteEndpoint(endpoint);
     });
     await Promise.all(configs.map((config) => commands.delete(id, config.id, by)));

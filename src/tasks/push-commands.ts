@@ -106,6 +106,7 @@ export class PushCommands {
     });
     const lane = afresh(before ? this.#refilter(before, stored.events) : fresh, stored.lane);
     store.configs.save(config);
+    store.configs.noteEndpoint(endpoint);
     store.lanes.insert(lane);
     for (const again of kept) {
       if (again.list) store.lanes.insert(afresh(again, crypto.randomUUID()));

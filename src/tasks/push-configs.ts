@@ -120,7 +120,7 @@ export class PushConfigs {
     this.#validated.delete(endpoint);
   }
 
-  /** Remembers an endpoint that was sent to, until `forgetEndpoint`, if it is not remembered as validated. */
+  /** Remembers an endpoint that a config was for, also when that is gone: an erasure has it forget what it knows. */
   noteEndpoint(endpoint: string): void {
     this.#sql.exec("INSERT OR IGNORE INTO validated VALUES (?, 0)", endpoint);
   }

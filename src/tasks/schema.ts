@@ -137,10 +137,10 @@ const migrations: readonly string[] = [
     members TEXT NOT NULL        -- JSON array of [task, lane, [[journal row, sequence], ...]]
   ) WITHOUT ROWID;
 
-  -- Origins that have echoed a challenge.
+  -- Endpoints that there were configs for, and until when their origin counts as having echoed a challenge.
   CREATE TABLE validated (
     endpoint TEXT PRIMARY KEY,
-    until INTEGER NOT NULL       -- ms
+    until INTEGER NOT NULL       -- ms; 0: it does not
   ) WITHOUT ROWID;
 
   -- What D1 and the metrics have not been told yet, in order.

@@ -1,18 +1,19 @@
 // Erasures at their edges: names in other spellings, what was under way when an erasure came, and keys that are made in
 // the middle of one. The whole of an erasure: owner-erasure.test.ts.
 
-import { env, runInDurableObject, SELF } from "cloudflare:test";
+import { env, runDurableObjectAlarm, runInDurableObject, SELF } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { HomeOperator } from "../../src/admin/deps.ts";
 import { fileDeadLetters } from "../../src/admin/filing.ts";
 import { createApiKey, getApiKey } from "../../src/store/api-keys.ts";
+import { trimSums } from "../../src/store/attempt-sums.ts";
 import { saveAudit } from "../../src/store/audit.ts";
 import { saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { REVOKED_MS } from "../../src/store/erasures.ts";
 import { createRetryJob, type RetryFilter } from "../../src/store/retry-jobs.ts";
 import { openSession } from "../../src/store/sessions.ts";
 import { deadLetter } from "../store/rows.ts";
-import { createClient, homeOf } from "../support/client.ts";
+import { createClient, eventually, homeOf } from "../support/client.ts";
 import { createOperator, startAfresh } from "./operator.ts";
 
 beforeEach(startAfresh);
@@ -143,6 +144,31 @@ describe("a call of the erasure", () => {
     });
     const response = await asOperator(`open::${client.owner}`);
     expect(await response.json()).toMatchObject({ tasks: 1, more: false, retryAfterSeconds: 0 });
+  });
+});
+
+describe("an endpoint", () => {
+  it("forgets its URLs, too, when their configs are gone and so is the history", async () => {
+    const client = createClient({ agent: "conformance" });
+    const endpoint = env.ENDPOINTS.get(env.ENDPOINTS.idFromName(`open::${client.owner}|http://busy.test`));
+    const remembered = () =>
+      runInDurableObject(endpoint, (_, { storage }) => {
+        const exists = storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'state'").toArray();
+        return exists.length > 0 ? storage.sql.exec("SELECT * FROM state").toArray() : [];
+      });
+    vi.spyOn(globalThis, "fetch").mockImplementation(
+      async () => new Response(null, { status: 503, headers: { "retry-after": "3600" } }),
+    );
+    const url = "http://busy.test/hook";
+    const { id } = await client.sendForTask("hello", {
+      configuration: { taskPushNotificationConfig: { id: "c", url } },
+    });
+    await eventually(async () => (await remembered()).length > 0);
+    await client.result("DeleteTaskPushNotificationConfig", { taskId: id, id: "c" });
+    await runDurableObjectAlarm(homeOf(client.owner));
+    await eventually(async () => (await trimSums(env.DB, 9e15, 1_000)) > 0);
+    await eraseAll(`open::${client.owner}`);
+    expect(await remembered()).toEqual([]);
   });
 });
 
