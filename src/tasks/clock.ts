@@ -4,9 +4,10 @@
 import type { AuditShipping } from "../audit/shipping.ts";
 import { log } from "../telemetry/log.ts";
 import type { Jobs } from "./jobs.ts";
+import { TRIM_EVERY_MS } from "./lifecycle.ts";
 import type { Notifications } from "./notifications.ts";
 import type { Shipping } from "./shipping.ts";
-import { DAY_MS, type Store } from "./store.ts";
+import type { Store } from "./store.ts";
 import { type Turns, WATCHDOG_MS } from "./turns.ts";
 
 /** Rows that one run of the alarm sees to. */
@@ -70,7 +71,7 @@ export class Clock {
         await jobs.drive(key);
       } else if (kind === "trim") {
         const trimmed = store.trim(store.isFull ? now : now - retentionMs, now, ITEMS);
-        store.write(() => store.due.set("trim", "", trimmed === ITEMS ? now + 1_000 : now + DAY_MS));
+        store.write(() => store.due.set("trim", "", trimmed === ITEMS ? now + 1_000 : now + TRIM_EVERY_MS));
       } else {
         name = key;
       }

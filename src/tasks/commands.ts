@@ -10,8 +10,8 @@ import type { Result } from "../lib/result.ts";
 import type { Failure } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
 import type { Version } from "../protocol/version.ts";
+import type { IdempotencyKey } from "./idempotency-keys.ts";
 import type { ListFilter, Position } from "./records.ts";
-import type { IdempotencyKey } from "./store.ts";
 
 /** Who acts, and for whom: the audit names both, and limits of one caller go by the actor. */
 export type By = Pick<Caller, "owner" | "actor">;

@@ -45,7 +45,7 @@ export function exportPage(
 }
 
 function memories(store: Store, { agent, contextId }: { agent: string; contextId: string }): ExportPage {
-  const found = store.memoriesAfter(agent, contextId, MEMORIES);
+  const found = store.memories.after(agent, contextId, MEMORIES);
   const last = found.at(-1);
   return {
     items: found.map((memory) => toJsonBytes({ kind: "memory", ...memory })),

@@ -10,10 +10,11 @@ import { isTerminal } from "../protocol/state.ts";
 import type { Task } from "../protocol/task.ts";
 import { approvalIn, decide } from "./approvals.ts";
 import type { SendCommand } from "./commands.ts";
+import { keyReused, type Replay } from "./idempotency-keys.ts";
 import type { Jobs } from "./jobs.ts";
 import { FIRST_ROW, newRecord, receive, type TaskRecord, take } from "./machine.ts";
 import type { PushCommands } from "./push-commands.ts";
-import { keyReused, type Replay, type Store } from "./store.ts";
+import type { Store } from "./store.ts";
 import type { Whole } from "./turn.ts";
 import type { Turns } from "./turns.ts";
 
@@ -56,7 +57,7 @@ export class Inbox {
     const { idempotency } = command;
     if (!idempotency) return this.#receive(command);
     const scoped = { ...idempotency, key: `${command.agent}/${operation}/${idempotency.key}` };
-    const replay = store.replay(scoped, now());
+    const replay = store.idempotencyKeys.replay(scoped, now());
     if (!replay.ok) return replay;
     if (replay.value) return ok(this.#fromReplay(replay.value));
     const running = this.#beginning.get(scoped.key);
@@ -151,7 +152,7 @@ export class Inbox {
     const outcome = await turn.outcome;
     if (outcome.kind === "task") return ok(outcome.whole ? { ...begun, whole: outcome.whole } : begun);
     const { idempotency } = command;
-    if (idempotency) store.write(() => store.saveReplay(idempotency, outcome, now()));
+    if (idempotency) store.write(() => store.idempotencyKeys.save(idempotency, outcome, now()));
     return ok(outcome);
   }
 
@@ -241,7 +242,7 @@ export class Inbox {
     const input = record.inputs;
     return () => {
       store.record({ kind, ...by, agent: record.agent, task: record.id, ...what });
-      if (idempotency) store.saveReplay(idempotency, { task: record.id, input }, now());
+      if (idempotency) store.idempotencyKeys.save(idempotency, { task: record.id, input }, now());
       if (config) push.forgetSoon(record.id, config.id, push.save(record, config, input - 1, by));
     };
   }

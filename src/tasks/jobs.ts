@@ -13,7 +13,8 @@ import { log } from "../telemetry/log.ts";
 import { approvalIn } from "./approvals.ts";
 import { toTask } from "./journal.ts";
 import { apply, type Entry, type TaskRecord, take, tooLarge } from "./machine.ts";
-import { memoryTooLarge, type Store } from "./store.ts";
+import { memoryTooLarge } from "./memories.ts";
+import type { Store } from "./store.ts";
 
 const MAX_ATTEMPTS = 3;
 
@@ -186,7 +187,7 @@ export class Jobs {
       ...(approval && { approval }),
       input: JSON.parse(input.body) as Message,
       history: toTask(record, begun, { artifacts: false }).history ?? [],
-      memory: store.loadMemory(record.agent, contextId),
+      memory: store.memories.load(record.agent, contextId),
       notifications: this.#options.notificationsOf(task, undefined),
     };
   }
@@ -205,7 +206,7 @@ export class Jobs {
         store.fail(record, tooLarge(maxTaskBytes), now());
         return false;
       }
-      if (memory && !store.memoryFits(record.agent, record.contextId, memory)) {
+      if (memory && !store.memories.fits(record.agent, record.contextId, memory)) {
         store.fail(record, memoryTooLarge, now());
         return false;
       }

@@ -4,34 +4,22 @@
 import { type Emission, toAgentMessage } from "../agents/emissions.ts";
 import { AuditChain } from "../audit/chain.ts";
 import type { AuditEvent } from "../audit/entry.ts";
-import { utf8Length } from "../lib/bytes.ts";
-import { err, ok, type Result } from "../lib/result.ts";
-import { type Failure, failure } from "../protocol/errors.ts";
-import type { Message } from "../protocol/message.ts";
 import { Commits } from "./commits.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { Due } from "./due.ts";
+import { IdempotencyKeys } from "./idempotency-keys.ts";
 import { Journal } from "./journal.ts";
 import { Lanes } from "./lanes.ts";
+import { Lifecycle } from "./lifecycle.ts";
 import { apply, type Entry, type TaskRecord } from "./machine.ts";
+import { Memories, type MemoryChanges } from "./memories.ts";
 import { droppedItems, Outbox } from "./outbox.ts";
 import { PushConfigs } from "./push-configs.ts";
 import { Records } from "./records.ts";
-import { migrate, schemaVersion } from "./schema.ts";
 import { Signals } from "./signals.ts";
-
-/** A memory is one row, and a row holds at most 2 MB. */
-const MAX_MEMORY_BYTES = 1_000_000;
-
-/** Why a turn that wants to remember too much is failed. */
-export const memoryTooLarge = `The agent's memory of this conversation grew beyond ${MAX_MEMORY_BYTES} bytes.`;
 
 /** Beyond this a home takes no new task; the platform's limit is 10 GB. */
 const FULL_BYTES = 8_000_000_000;
-
-export const DAY_MS = 86_400_000;
-/** How long the answer to an Idempotency-Key is kept. */
-const KEY_LIFETIME_MS = DAY_MS;
 
 export type Change = {
   /** The task as it is stored; undefined: it is new. */
@@ -44,14 +32,11 @@ export type Change = {
   companion?: () => void;
 };
 
-export type MemoryChanges = Map<string, unknown>;
-export type IdempotencyKey = { key: string; fingerprint: string };
-/** What a request with this key was answered with. */
-export type Replay = { task: string; input: number } | { message: Message };
-
 export class Store {
   readonly records: Records;
   readonly journal: Journal;
+  readonly memories: Memories;
+  readonly idempotencyKeys: IdempotencyKeys;
   readonly due: Due;
   readonly configs: PushConfigs;
   readonly lanes: Lanes;
@@ -65,40 +50,37 @@ export class Store {
   /** Called inside the transaction in which an entry joins the audit. */
   onRecord: () => void = () => {};
   readonly #storage: DurableObjectStorage;
-  readonly #name: string;
-  #exists: boolean;
-  /** Whether an erasure has left the home empty; undefined: to be read. */
-  #isErased: boolean | undefined;
+  readonly #lifecycle: Lifecycle;
 
-  /**
-   * `home` is the object's id. `name` is the home's own, known while it is called by it: when an alarm wakes the object
-   * it is not.
-   */
+  /** `home` is the object's id, `name` the home's own, as far as it is known. */
   constructor(storage: DurableObjectStorage, home: string, name: string) {
     this.#storage = storage;
-    this.#name = name;
+    this.due = new Due(storage);
+    this.#lifecycle = new Lifecycle(storage, this.due, name);
     this.records = new Records(storage.sql);
     this.journal = new Journal(storage.sql);
-    this.due = new Due(storage);
+    this.memories = new Memories(storage.sql, this.#lifecycle);
+    this.idempotencyKeys = new IdempotencyKeys({
+      sql: storage.sql,
+      lifecycle: this.#lifecycle,
+      records: this.records,
+    });
     this.configs = new PushConfigs(storage.sql);
     this.lanes = new Lanes(storage.sql);
     this.outbox = new Outbox(storage.sql);
     this.dead = new DeadLetters(storage.sql);
     this.audit = new AuditChain(storage.sql, home);
     this.commits = new Commits(storage);
-    this.#exists = schemaVersion(storage.sql) > 0;
-    if (this.#exists) migrate(storage);
   }
 
   /** Whether anything was ever written here. */
   get exists(): boolean {
-    return this.#exists;
+    return this.#lifecycle.exists;
   }
 
-  /** Whether D1 is to know of it: not when an erasure has left it empty and nothing has come since. */
+  /** Whether D1 is to know of it. */
   get isInUse(): boolean {
-    if (this.#exists) this.#isErased ??= this.due.erased() !== undefined;
-    return this.#exists && this.#isErased === false;
+    return this.#lifecycle.isInUse;
   }
 
   /** Whether there is room for no new task. */
@@ -108,19 +90,14 @@ export class Store {
 
   /** Runs `write` in one transaction, on a database that has its schema. */
   write<T>(write: () => T): T {
-    if (!this.#exists) {
-      migrate(this.#storage);
-      this.#exists = true;
-      this.#isErased = false;
-      this.#begin(this.#name);
-    }
+    this.#lifecycle.begin();
     try {
       return this.commits.write(write);
     } catch (error) {
       this.records.forgetCounts();
       this.#forget();
       this.audit.forget();
-      this.#isErased = undefined;
+      this.#lifecycle.forget();
       throw error;
     }
   }
@@ -132,29 +109,14 @@ export class Store {
     this.lanes.forget();
   }
 
-  #begin(name: string): void {
-    const now = Date.now();
-    this.due.set("register", name, now);
-    this.due.set("trim", "", now + DAY_MS);
-  }
-
-  /** What is written next is an owner's: a home that was left empty is one like others again. */
-  #use(): void {
-    if (this.isInUse) return;
-    const name = this.due.erased() ?? this.#name;
-    this.due.clear("erased", name);
-    this.#isErased = false;
-    this.#begin(name);
-  }
-
   save(change: Change): void {
     const { before, after, entries, memory, companion } = change;
     this.write(() => {
       const now = Date.now();
-      if (!before) this.#use();
+      if (!before) this.#lifecycle.use();
       this.records.save(before, after);
       if (entries.length > 0) this.journal.append(after.id, entries, now);
-      if (memory) this.saveMemory(after.agent, after.contextId, memory, after.statusAt);
+      if (memory) this.memories.save(after.agent, after.contextId, memory, after.statusAt);
       companion?.();
       // After the companion, which may have brought a config that wants these very rows.
       if (entries.length > 0) this.onCommit(after.id, entries, now);
@@ -190,77 +152,7 @@ export class Store {
   }
 
   get(id: string): TaskRecord | undefined {
-    return this.#exists ? this.records.get(id) : undefined;
-  }
-
-  /** The answer kept for this key, if there is one; a failure if it was given to another request. */
-  replay(idempotency: IdempotencyKey, now: number): Result<Replay | undefined, Failure> {
-    if (!this.#exists) return ok(undefined);
-    const [row] = this.#storage.sql
-      .exec<{ fingerprint: string; task: string | null; input: number | null; message: string | null }>(
-        "SELECT fingerprint, task, input, message FROM idempotency WHERE key = ? AND expires_at > ?",
-        idempotency.key,
-        now,
-      )
-      .toArray();
-    if (!row) return ok(undefined);
-    if (row.fingerprint !== idempotency.fingerprint) return err(keyReused());
-    if (row.message !== null) return ok({ message: JSON.parse(row.message) as Message });
-    const { task, input } = row;
-    return ok(task === null || input === null || !this.records.get(task) ? undefined : { task, input });
-  }
-
-  saveReplay(idempotency: IdempotencyKey, replay: Replay, now: number): void {
-    this.#use();
-    this.#storage.sql.exec(
-      "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?, ?)",
-      idempotency.key,
-      idempotency.fingerprint,
-      "task" in replay ? replay.task : null,
-      "task" in replay ? replay.input : null,
-      "message" in replay ? JSON.stringify(replay.message) : null,
-      now + KEY_LIFETIME_MS,
-    );
-  }
-
-  loadMemory(agent: string, contextId: string): Record<string, unknown> {
-    if (!this.#exists) return {};
-    const [row] = this.#storage.sql
-      .exec<{ body: string }>("SELECT body FROM memory WHERE agent = ? AND context_id = ?", agent, contextId)
-      .toArray();
-    return row ? (JSON.parse(row.body) as Record<string, unknown>) : {};
-  }
-
-  /** What agents remember, in the order of agent and conversation, after this one. */
-  memoriesAfter(agent: string, contextId: string, limit: number) {
-    return this.#storage.sql
-      .exec<{ agent: string; contextId: string; body: string }>(
-        `SELECT agent, context_id AS contextId, body FROM memory WHERE (agent, context_id) > (?, ?)
-         ORDER BY agent, context_id LIMIT ?`,
-        agent,
-        contextId,
-        limit,
-      )
-      .toArray()
-      .map(({ body, ...place }) => ({ ...place, memory: JSON.parse(body) as Record<string, unknown> }));
-  }
-
-  /** Whether the memory of a conversation may become what these changes make of it. */
-  memoryFits(agent: string, contextId: string, changes: MemoryChanges): boolean {
-    return (
-      changes.size === 0 || utf8Length(this.#changedMemory(agent, contextId, changes)) <= MAX_MEMORY_BYTES
-    );
-  }
-
-  /** Turns of one conversation may overlap, so each writes only the keys it has set. */
-  #changedMemory(agent: string, contextId: string, changes: MemoryChanges): string {
-    return JSON.stringify({ ...this.loadMemory(agent, contextId), ...Object.fromEntries(changes) });
-  }
-
-  saveMemory(agent: string, contextId: string, changes: MemoryChanges, now: number): void {
-    this.#use();
-    const body = this.#changedMemory(agent, contextId, changes);
-    this.#storage.sql.exec("INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)", agent, contextId, body, now);
+    return this.exists ? this.records.get(id) : undefined;
   }
 
   /** Remembers that a durable turn's report was taken; false if it had been already. */
@@ -274,12 +166,8 @@ export class Store {
       const expired = this.records.expired(before, limit, now);
       for (const record of expired) this.delete(record);
       this.lanes.trimBatches();
-      this.#storage.sql.exec("DELETE FROM idempotency WHERE expires_at <= ?", now);
-      this.#storage.sql.exec(
-        `DELETE FROM memory WHERE used_at < ? AND NOT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_by_context
-           WHERE tasks.agent = memory.agent AND tasks.context_id = memory.context_id)`,
-        before,
-      );
+      this.idempotencyKeys.trim(now);
+      this.memories.trim(before);
       return expired.length;
     });
   }
@@ -330,22 +218,13 @@ export class Store {
       for (const table of ["journal", "reports", "configs", "lanes", "batches"])
         sql.exec(`DELETE FROM ${table}`);
       this.#forget();
-      this.due.setErased(name);
-      this.#isErased = true;
+      this.#lifecycle.leave(name);
       return true;
     });
   }
 
   /** D1 may have forgotten the home while the owner returned. */
   registerAgain(name: string): void {
-    if (this.isInUse) this.write(() => this.#begin(name));
+    if (this.isInUse) this.write(() => this.#lifecycle.register(name));
   }
-}
-
-/** The refusal of an Idempotency-Key that came before with another request. */
-export function keyReused(): Failure {
-  return failure("INVALID_PARAMS", {
-    message: "This Idempotency-Key was used with a different request.",
-    violations: [{ field: "Idempotency-Key", description: "was used with a different request" }],
-  });
 }

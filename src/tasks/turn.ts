@@ -28,7 +28,8 @@ import type { Version } from "../protocol/version.ts";
 import { log } from "../telemetry/log.ts";
 import { EarlierRun } from "./earlier-run.ts";
 import { apply, type Entry, restart, type Step, type TaskRecord, tooLarge } from "./machine.ts";
-import { type Change, type MemoryChanges, memoryTooLarge } from "./store.ts";
+import { type MemoryChanges, memoryTooLarge } from "./memories.ts";
+import type { Change } from "./store.ts";
 
 /** How long emissions are gathered, in microtasks: enough for an agent's own awaits between two of them. */
 export const GATHER_MICROTASKS = 32;

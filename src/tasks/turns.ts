@@ -63,10 +63,10 @@ export class Turns {
       maxTaskBytes,
       stepMs,
       save: (change) => store.save(change),
-      loadMemory: (agent, contextId) => store.loadMemory(agent, contextId),
-      memoryFits: (agent, contextId, changes) => store.memoryFits(agent, contextId, changes),
+      loadMemory: (agent, contextId) => store.memories.load(agent, contextId),
+      memoryFits: (agent, contextId, changes) => store.memories.fits(agent, contextId, changes),
       saveMemory: (agent, contextId, changes) =>
-        store.write(() => store.saveMemory(agent, contextId, changes, now())),
+        store.write(() => store.memories.save(agent, contextId, changes, now())),
       loadHistory: (record) => {
         const begun = store.journal.read(record.id, 0).filter((entry) => entry.seq <= record.turnInput);
         return toTask(record, begun, { artifacts: false }).history ?? [];
