@@ -1,110 +1,26 @@
 // The settings of a deployment: the vars of wrangler.toml, parsed once an isolate into a frozen Config.
 //
 // A wrong value never becomes a default: the Worker then answers every request with 500 and the log
-// names the setting. `npm run deploy` runs the same function before it deploys. Each schema says in words what it
-// takes, so docs/configuration.md is made of them (`npm run docs`), and no range is written twice.
+// names the setting. `npm run deploy` runs the same function before it deploys. docs/configuration.md is made of the
+// table of settings (`npm run docs`).
 
 import * as z from "zod/mini";
 import { type Issuer, parseIssuers } from "./issuers.ts";
 import { err, ok, type Result } from "./lib/result.ts";
-
-/** What a setting takes, in words that also stand in its error: "must be " and this. */
-type Described = { takes: string; isSecret?: boolean };
-
-function taking<S extends object>(takes: string, schema: S): S & Described {
-  return Object.assign(schema, { takes });
-}
-
-const integer = (min: number, max: number) => {
-  const takes = `a whole number from ${min} to ${max}`;
-  return taking(
-    takes,
-    z.pipe(
-      z.string("must be set").check(z.regex(/^\d{1,15}$/, `must be ${takes}`)),
-      z.pipe(
-        z.transform(Number),
-        z.number().check(z.gte(min, `must be at least ${min}`), z.lte(max, `must be at most ${max}`)),
-      ),
-    ),
-  );
-};
-
-/** One of these texts. */
-function choice<const N extends string>(...names: [N, ...N[]]) {
-  const quoted = names.map((name) => `"${name}"`);
-  const takes = `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
-  return taking(takes, z.enum(names, `must be ${takes}`));
-}
-
-const flag = taking(
-  '"true" or "false"',
-  z.pipe(
-    choice("true", "false"),
-    z.transform((text) => text === "true"),
-  ),
-);
-
-/** What is secret; its form is checked by who uses it, which says what is wrong without saying what it is. */
-function secret(takes: string, minLength = 1) {
-  const wrong = minLength === 1 ? "must be set" : `must have at least ${minLength} characters`;
-  const schema = z.string("must be set").check(z.minLength(minLength, wrong));
-  return Object.assign(taking(takes, schema), { isSecret: true });
-}
-
-const list = z.pipe(
-  z.string("must be set"),
-  z.transform((text) =>
-    text
-      .split(",")
-      .map((item) => item.trim())
-      .filter((item) => item !== ""),
-  ),
-);
-
-/** Texts between commas; `fits` judges them all. */
-function listOf(takes: string, fits: (items: string[]) => boolean) {
-  return taking(takes, z.pipe(list, z.array(z.string()).check(z.refine(fits, `must be ${takes}`))));
-}
-
-const integers = (min: number, max: number) => {
-  const takes = `whole numbers from ${min} to ${max}, separated by commas`;
-  return taking(
-    takes,
-    z.pipe(
-      list,
-      z.pipe(
-        z.transform((items: string[]) => items.map((item) => (/^\d{1,15}$/.test(item) ? Number(item) : -1))),
-        z
-          .array(z.number())
-          .check(
-            z.refine(
-              (values) => values.length > 0 && values.every((value) => value >= min && value <= max),
-              `must be ${takes}`,
-            ),
-          ),
-      ),
-    ),
-  );
-};
-
-function text(takes: string, fits: (text: string) => boolean, unset = `must be ${takes}`) {
-  return taking(takes, z.string(unset).check(z.refine(fits, `must be ${takes}`)));
-}
-
-const publicUrl = text(
-  "empty or an origin such as https://agents.example.com",
-  (value) => value === "" || isOrigin(value),
-);
-
-function isOrigin(text: string): boolean {
-  const url = URL.parse(text);
-  // A host may hold a star, which stands for nothing.
-  return url?.origin === text && url.protocol.startsWith("http") && !text.includes("*");
-}
-
-function isHttpsUrl(text: string): boolean {
-  return URL.parse(text)?.protocol === "https:";
-}
+import {
+  choice,
+  type Described,
+  flag,
+  hostNames,
+  httpsUrl,
+  integer,
+  integers,
+  listOf,
+  originOrEmpty,
+  origins,
+  secret,
+  text,
+} from "./setting-schemas.ts";
 
 const CLOSED_MODES = ["api-key", "jwt"];
 
@@ -115,21 +31,13 @@ function areModes(modes: string[]): boolean {
   return isClosed && new Set(modes).size === modes.length;
 }
 
-const origins = listOf("origins such as https://app.example.com, separated by commas, or *", (items) =>
-  items.every((item) => item === "*" || isOrigin(item)),
-);
-
-const hostNames = listOf("host names without port, separated by commas, or *", (items) =>
-  items.every((item) => item === "*" || URL.parse(`http://${item}/`)?.host === item),
-);
-
 const settings = {
   ENVIRONMENT: choice("development", "production"),
   AUTH_MODE: listOf('"open", or one or both of "api-key" and "jwt"', areModes),
   // Read when all else is right.
-  JWT_ISSUERS: taking("a JSON array of issuers", z.string("must be set")),
+  JWT_ISSUERS: text("a JSON array of issuers", () => true, "must be set"),
   DEFAULT_AGENT: text("the name of an agent", (name) => name !== "", "must be set"),
-  PUBLIC_URL: publicUrl,
+  PUBLIC_URL: originOrEmpty,
   CORS_ORIGINS: origins,
   ALLOWED_HOSTS: hostNames,
   ADDRESS_GUESSES: integer(0, 10_000),
@@ -173,7 +81,7 @@ const settings = {
   WEBHOOK_RETRY_SECONDS: integers(0, 604_800),
   WEBHOOK_RETENTION_DAYS: integer(1, 3_650),
   AUDIT_RETENTION_DAYS: integer(1, 36_500),
-  DOH_URL: text("an https URL", isHttpsUrl, "must be set"),
+  DOH_URL: httpsUrl,
   SESSION_SECONDS: integer(60, 86_400),
   SESSION_MAX_SECONDS: integer(60, 2_592_000),
   SESSIONS_PER_OWNER: integer(1, 10_000),
