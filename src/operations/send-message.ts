@@ -3,6 +3,7 @@
 import { hasScope, requireScope } from "../auth/authorize.ts";
 import type { StoredConfig } from "../delivery/stored-config.ts";
 import { sha256 } from "../lib/bytes.ts";
+import { orLate } from "../lib/or-late.ts";
 import { APPROVAL_SCOPE } from "../protocol/approvals.ts";
 import { A2AError } from "../protocol/errors.ts";
 import type { Message } from "../protocol/message.ts";
@@ -49,14 +50,8 @@ export async function sendStreamingMessage(deps: Deps, call: SendCall): Promise<
   const subscription = callHome(deps, call.caller, shard, (home, by, repeated) =>
     home.stream({ ...command, by, repeated }),
   ).then(orThrow);
-  const pause = Promise.withResolvers<undefined>();
-  const timer = setTimeout(pause.resolve, PATIENCE_MS, undefined);
-  try {
-    const early = await Promise.race([subscription, pause.promise]);
-    return early ? toStream(early) : toLateStream(subscription);
-  } finally {
-    clearTimeout(timer);
-  }
+  const early = await orLate(subscription, PATIENCE_MS);
+  return early ? toStream(early) : toLateStream(subscription);
 }
 
 async function prepare(

@@ -6,6 +6,7 @@
 // is noticed by nobody until something is written to it: that is what the heartbeat comment is for, besides
 // keeping proxies from closing the connection.
 
+import { orLate } from "../lib/or-late.ts";
 import type { Failure } from "../protocol/errors.ts";
 
 export type Envelope = {
@@ -88,7 +89,7 @@ export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array
         try {
           for (;;) {
             pending ??= reader.read();
-            const read = await orSilence(pending, silenceMs);
+            const read = await orLate(pending, silenceMs);
             if (left) return;
             silenceMs = heartbeatMs;
             if (read?.done) {
@@ -131,17 +132,6 @@ export function toEventStream(options: StreamOptions): ReadableStream<Uint8Array
     // 0: nothing is read ahead of the client.
     { highWaterMark: 0 },
   );
-}
-
-/** The value of `read`, or undefined after `ms` without it. */
-async function orSilence<T>(read: Promise<T>, ms: number): Promise<T | undefined> {
-  const silence = Promise.withResolvers<undefined>();
-  const timer = setTimeout(silence.resolve, ms, undefined);
-  try {
-    return await Promise.race([read, silence.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** A stream that is one error, for a dialect that answers with a stream whatever happens. */
