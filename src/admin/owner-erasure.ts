@@ -35,7 +35,8 @@ export const ownerErasureRoutes: readonly AnyRoute[] = [
     summary: "Erase all that there is of an owner, but for the audit",
     description:
       "Revokes its keys and sessions, cancels its tasks, and deletes tasks, push notification configs, memories of " +
-      "agents, attempts, dead letters, and at last keys and sessions. The answer counts what this call has deleted; " +
+      "agents, attempts, dead letters, retry jobs that name it or a task of its, and at last keys and sessions. The " +
+      "answer counts what this call has deleted; " +
       "while `more` is true call again, after `retryAfterSeconds`. When it is false nothing is left, and no " +
       "notification will be sent. Needs `admin:keys`, too. 404: there is nothing of such an owner.",
     fields: {},
@@ -99,5 +100,5 @@ async function erase(deps: AdminDeps, owner: string, actor: string): Promise<Era
   if (workedMs < REVOKED_MS) {
     return { ...total, retryAfterSeconds: Math.ceil((REVOKED_MS - workedMs) / 1_000) };
   }
-  return { ...total, ...(await eraseIdentity(db, names)), more: false };
+  return { ...total, ...(await eraseIdentity(db, names)) };
 }

@@ -102,18 +102,28 @@ export async function eraseSums(db: D1Database, owner: string, origins: readonly
     .run();
 }
 
-/** Deletes what is left when there is no history: keys, sessions, retry jobs made meanwhile, and the owner's name. */
+/**
+ * Deletes what is left when there is no history: keys, sessions, retry jobs made meanwhile, and the owner's name. `more`:
+ * an operator has made a key meanwhile, which is still to be revoked.
+ */
 export async function eraseIdentity(
   db: D1Database,
   { owner, subject = "" }: OwnerNames,
-): Promise<{ apiKeys: number; sessions: number }> {
-  const [keys, sessions] = await db.batch<{ id: string }>([
-    db.prepare("DELETE FROM api_keys WHERE owner = ? RETURNING id").bind(subject),
+): Promise<{ apiKeys: number; sessions: number; more: boolean }> {
+  const [keys, sessions, left] = await db.batch<{ id: string }>([
+    db.prepare("DELETE FROM api_keys WHERE owner = ? AND revoked_at IS NOT NULL RETURNING id").bind(subject),
     db.prepare("DELETE FROM sessions WHERE owner = ? RETURNING id").bind(owner),
+    db.prepare("SELECT id FROM api_keys WHERE owner = ? LIMIT 1").bind(subject),
     deleteRetryJobs(db, owner),
     db.prepare("DELETE FROM erasures WHERE owner = ?").bind(owner),
     // Of one who has returned there is a home already.
-    db.prepare("DELETE FROM owners WHERE owner = ? AND homes <= 0").bind(owner),
+    db
+      .prepare(
+        `DELETE FROM owners WHERE owner = ?1 AND homes <= 0
+           AND NOT EXISTS (SELECT 1 FROM api_keys WHERE owner = ?2)`,
+      )
+      .bind(owner, subject),
   ]);
-  return { apiKeys: keys?.results.length ?? 0, sessions: sessions?.results.length ?? 0 };
+  const [apiKeys = 0, gone = 0, keysLeft = 0] = [keys, sessions, left].map((rows) => rows?.results.length);
+  return { apiKeys, sessions: gone, more: keysLeft > 0 };
 }

@@ -12,6 +12,7 @@ import { saveDeadLetters } from "../../src/store/dead-letters.ts";
 import { REVOKED_MS } from "../../src/store/erasures.ts";
 import { createRetryJob, type RetryFilter } from "../../src/store/retry-jobs.ts";
 import { openSession } from "../../src/store/sessions.ts";
+import { NOTHING_ERASED } from "../../src/tasks/erase.ts";
 import { deadLetter } from "../store/rows.ts";
 import { createClient, eventually, homeOf } from "../support/client.ts";
 import { createOperator, startAfresh } from "./operator.ts";
@@ -105,6 +106,23 @@ describe("credentials that come while an owner is erased", () => {
     expect((await erase()).more).toBe(true);
     now += 10_000;
     expect((await erase()).more).toBe(false);
+  });
+
+  it("in the middle of the last call are revoked and waited for by another", async () => {
+    await env.DB.prepare("INSERT INTO owners VALUES ('key::erin', 0, 0)").run();
+    let made: Promise<unknown> | undefined;
+    const erasing = async () => {
+      made ??= makeKey("erin", now);
+      await made;
+      return NOTHING_ERASED;
+    };
+    const during = createOperator({ now: () => now, home: { erase: erasing } });
+    const answer = await during.result("POST", "/owners/key%3A%3Aerin:erase");
+    expect(answer).toMatchObject({ apiKeys: 0, more: true });
+    now += 1_000;
+    expect(await erase()).toMatchObject({ more: true, retryAfterSeconds: REVOKED_MS / 1_000 });
+    now += REVOKED_MS;
+    expect(await erase()).toMatchObject({ apiKeys: 1, more: false });
   });
 
   it("months after an erasure that nobody went on with are waited for, sessions as well", async () => {
