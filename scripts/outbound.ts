@@ -100,6 +100,8 @@ function forward(incoming: IncomingMessage, outgoing: ServerResponse, url: URL, 
   });
   let inHandshake = false;
   sent.on("socket", (socket) => {
+    // A connection that is used again has had its handshake: what waited for it would stay there for good.
+    if (!socket.connecting) return;
     socket.once("connect", () => {
       inHandshake = true;
     });

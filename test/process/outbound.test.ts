@@ -343,6 +343,19 @@ describe("a request through the service", () => {
     expect(listener.connections()).toBe(1);
   });
 
+  test("leaves nothing behind at a connection that is used again", async () => {
+    const warnings: string[] = [];
+    const warn = ({ message }: Error) => warnings.push(message);
+    process.on("warning", warn);
+    closing.push(() => process.off("warning", warn));
+    const listener = await listenTls(authority.issue([HOST]), createReceiver().onRequest);
+    const send = await startAllowed(listener);
+    // Node warns of the eleventh listener for one event.
+    for (let round = 0; round < 12; round++) expect((await send()).ok).toBe(true);
+    expect(listener.connections()).toBe(1);
+    expect(warnings).toEqual([]);
+  });
+
   test("follows no redirect, and understands a compressed answer", async () => {
     const receiver = createReceiver((_request, response) => {
       const headers = { location: `https://${HOST}/elsewhere`, "content-encoding": "gzip" };
