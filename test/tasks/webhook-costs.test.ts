@@ -54,7 +54,7 @@ describe("rows written and read", () => {
       expect(beside.rowsRead).toBe(without.rowsRead);
     }));
 
-  it("of a config: 5 written", () =>
+  it("of a config: 5 written, and 1 more for the first of an endpoint", () =>
     onStage(async (stage) => {
       await warm(stage);
       const task = stage.task();
@@ -64,6 +64,8 @@ describe("rows written and read", () => {
       // The config, its lane (nothing pending: no index row), and the outbox row for D1's index of configs with the
       // row in which SQLite remembers the outbox's number; and the audit.
       expect(costOf(stage, () => void stage.commands.set(record, config, BY))).toMatchObject({ rows: 5 });
+      const other = { ...configOf(task), id: "other", endpoint: "owner|https://other.example" };
+      expect(costOf(stage, () => void stage.commands.set(record, other, BY))).toMatchObject({ rows: 6 });
     }));
 
   it("of the event that wakes an idle lane: 2 written more than without a config; of the next: none", () =>
