@@ -47,12 +47,12 @@ export class Clock {
     this.#options = options;
   }
 
-  /** One run of the alarm, after `enter`. Never throws: an alarm that throws six times is dropped for good. */
-  async ring(enter: () => void): Promise<void> {
+  /** One run of the alarm. Never throws: an alarm that throws six times is dropped for good. */
+  async ring(): Promise<void> {
     const { store, turns, now } = this.#options;
     store.due.rang();
     try {
-      enter();
+      turns.catchUp();
       turns.watch();
       if (store.exists) await this.#runDue(now());
     } catch (error) {

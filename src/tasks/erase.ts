@@ -34,7 +34,6 @@ export type EraseParts = {
   clock: Pick<Clock, "unregister">;
   commands: Pick<PushCommands, "delete">;
   shipping: Pick<Shipping, "drain">;
-  cancel(task: Pick<TaskRecord, "id">): void;
   /** Has an endpoint forget its tokens and what it remembers of its URLs. */
   eraseEndpoint(name: string): Promise<void>;
 };
@@ -43,7 +42,7 @@ export type EraseParts = {
 export async function eraseSome(parts: EraseParts, { name, by }: Erasure): Promise<Erased> {
   const { store, turns, clock, shipping } = parts;
   // Turns of which nothing is stored yet would make a task later.
-  for (const { taskId } of turns.all()) if (!store.get(taskId)) parts.cancel({ id: taskId });
+  for (const { taskId } of turns.all()) if (!store.get(taskId)) turns.cancel(taskId, by);
   if (!store.exists) return NOTHING_ERASED;
   const found = store.records.after("", TASKS);
   if (found.length > 0) {
@@ -73,7 +72,7 @@ export async function eraseSome(parts: EraseParts, { name, by }: Erasure): Promi
 }
 
 /** Brings a task to its end without anybody being notified: its configs go first. How many it had. */
-async function endTask({ store, jobs, commands, cancel }: EraseParts, id: string, by: By): Promise<number> {
+async function endTask({ store, turns, jobs, commands }: EraseParts, id: string, by: By): Promise<number> {
   const configs = store.configs.list(id);
   if (configs.length > 0) {
     store.write(() => {
@@ -83,7 +82,7 @@ async function endTask({ store, jobs, commands, cancel }: EraseParts, id: string
     await Promise.all(configs.map((config) => commands.delete(id, config.id, by)));
   }
   const record = store.get(id);
-  if (record && !isTerminal(record.state)) cancel(record);
+  if (record && !isTerminal(record.state)) turns.cancel(id, by);
   // The row stays until the instance of its turn is no more.
   if (store.due.has("job", id)) await jobs.drive(id);
   return configs.length;

@@ -8,6 +8,7 @@ import { saveAudit } from "../store/audit.ts";
 import { forgetHome, reportHome } from "../store/homes.ts";
 import { metricKey } from "../telemetry/metrics.ts";
 import { createTally } from "../telemetry/tally.ts";
+import { Calls } from "./calls.ts";
 import { Clock } from "./clock.ts";
 import { createDelivery } from "./delivery.ts";
 import { Followers } from "./followers.ts";
@@ -101,5 +102,7 @@ export function createParts(ctx: DurableObjectState, env: Env, config: Config) {
     report: (dueAt, name) => reportHome(env.DB, { id: home, name, dueAt }),
     forget: () => forgetHome(env.DB, home),
   });
-  return { store, turns, jobs, inbox, clock, followers, delivery, limits, shedding };
+  const push = delivery.commands;
+  const calls = new Calls({ store, turns, jobs, inbox, followers, push, limits, shedding });
+  return { calls, store, turns, jobs, clock, followers, delivery };
 }

@@ -9,6 +9,7 @@ import { isTerminal } from "../protocol/state.ts";
 import type { Version } from "../protocol/version.ts";
 import { log } from "../telemetry/log.ts";
 import { approvalIn } from "./approvals.ts";
+import type { By } from "./commands.ts";
 import { toTask } from "./journal.ts";
 import type { Entry, TaskRecord } from "./machine.ts";
 import type { Store } from "./store.ts";
@@ -54,6 +55,7 @@ export class Turns {
   readonly #options: TurnsOptions;
   readonly #host: TurnHost;
   readonly #live = new Map<string, Turn>();
+  #recovered = false;
 
   constructor(options: TurnsOptions) {
     this.#options = options;
@@ -109,8 +111,18 @@ export class Turns {
     if (this.#live.get(turn.taskId) === turn) store.due.ring(now() + WATCHDOG_MS);
   }
 
-  /** Runs again what a dead process left behind. */
-  recover(): void {
+  /**
+   * Makes the database say all there is to say, before it is read: what live turns have gathered is written, and what a
+   * dead process left behind runs again.
+   */
+  catchUp(): void {
+    for (const turn of this.#live.values()) turn.settleWrites();
+    if (this.#recovered) return;
+    this.#recovered = true;
+    if (this.#options.store.exists) this.#recover();
+  }
+
+  #recover(): void {
     for (const record of this.#options.store.records.running()) {
       if (this.#live.has(record.id)) continue;
       try {
@@ -153,9 +165,15 @@ export class Turns {
     }
   }
 
-  /** Writes what live turns have gathered, so that the database says all there is to say. */
-  flush(): void {
-    for (const turn of this.#live.values()) turn.settleWrites();
+  /** Cancels a task, whether a turn of it runs here or not. */
+  cancel(task: string, by: By): void {
+    const { store, now } = this.#options;
+    const turn = this.#live.get(task);
+    const record = turn?.record ?? store.get(task);
+    if (!record) return;
+    const recordIt = () => store.record({ kind: "task.canceled", ...by, agent: record.agent, task });
+    if (turn) turn.stop("TASK_STATE_CANCELED", undefined, recordIt);
+    else store.put(record, { kind: "status", state: "TASK_STATE_CANCELED" }, now(), recordIt);
   }
 
   /** A write has failed: what is stored of the task, if anything, is failed instead of left at work. */

@@ -197,7 +197,7 @@ export class Stage {
       ...shared,
       notifications,
       shipping,
-      turns: { watch() {}, count: 0 } as unknown as ClockOptions["turns"],
+      turns: { catchUp() {}, watch() {}, count: 0 } as unknown as ClockOptions["turns"],
       jobs: {} as ClockOptions["jobs"],
       auditing: { wakesAt: undefined, async run() {} } as unknown as ClockOptions["auditing"],
       retentionMs: 7 * DAY,
@@ -246,7 +246,7 @@ export class Stage {
 
   async alarm(): Promise<void> {
     this.alarmAt = null;
-    await this.#clock.ring(() => {});
+    await this.#clock.ring();
     await this.calm();
   }
 
