@@ -1,18 +1,10 @@
 // One turn of a quick agent: calls its `run` and turns what it emits into journal rows.
 //
-// Emissions are gathered and written together when the turn ends or the agent waits for something real, so
+// Emissions are gathered in a draft and written together when the turn ends or the agent waits for something real, so
 // that a turn that waits for nothing is one transaction. Nothing at all is stored before the agent's first
 // act, since a `reply` there makes no task.
 
-import {
-  type Agent,
-  type ArtifactInput,
-  type Content,
-  type Memory,
-  type QuickTask,
-  toInput,
-  toMemory,
-} from "../agents/agent.ts";
+import { type Agent, type ArtifactInput, type Content, type QuickTask, toInput } from "../agents/agent.ts";
 import {
   type Emission,
   InvalidEmission,
@@ -26,10 +18,10 @@ import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal, type TaskState } from "../protocol/state.ts";
 import type { Version } from "../protocol/version.ts";
 import { log } from "../telemetry/log.ts";
+import { Draft, type DraftHost, type DraftStart } from "./draft.ts";
 import { EarlierRun } from "./earlier-run.ts";
 import { apply, type Entry, restart, type Step, type TaskRecord, tooLarge } from "./machine.ts";
-import { type MemoryChanges, memoryTooLarge } from "./memories.ts";
-import type { Change } from "./store.ts";
+import { memoryTooLarge } from "./memories.ts";
 
 /** How long emissions are gathered, in microtasks: enough for an agent's own awaits between two of them. */
 export const GATHER_MICROTASKS = 32;
@@ -43,16 +35,10 @@ export type Whole = { record: TaskRecord; entries: readonly Entry[] };
 /** What was started by the turn's first act; `whole` if the turn made a task and ended in one go. */
 export type Outcome = { kind: "task"; whole?: Whole } | { kind: "message"; message: Message };
 
-export type TurnHost = {
+export type TurnHost = DraftHost & {
   now(): number;
   maxTaskBytes: number;
   stepMs: number;
-  /** Writes a change of the task in one transaction. */
-  save(change: Change): void;
-  loadMemory(agent: string, contextId: string): Record<string, unknown>;
-  memoryFits(agent: string, contextId: string, changes: MemoryChanges): boolean;
-  /** Writes what a turn that made no task wants remembered. */
-  saveMemory(agent: string, contextId: string, changes: MemoryChanges): void;
   /** The messages of the task as its turn began, the one that began it last. */
   loadHistory(record: TaskRecord): Message[];
   /** The turn is over; it is no longer in charge of its task. */
@@ -63,7 +49,7 @@ export type TurnHost = {
 
 type Notifications = QuickTask["notifications"];
 
-export type TurnStart = {
+export type TurnStart = DraftStart & {
   agent: Agent;
   host: TurnHost;
   message: Message;
@@ -71,15 +57,8 @@ export type TurnStart = {
   approval?: Approval | undefined;
   /** The version of A2A that the message came in; absent: 1.0. */
   version?: Version | undefined;
-  /** The task as the turn begins, and as it is stored (undefined: not yet). */
-  record: TaskRecord;
-  stored: TaskRecord | undefined;
-  /** Rows that belong to the record but are not stored yet: the message that makes a task. */
-  pending: Entry[];
   /** In a re-run: the whole journal of the task. */
   journal?: Entry[];
-  /** Written together with the next rows of the task. */
-  companion?: (() => void) | undefined;
   /** What the agent is told of the task's webhooks. */
   notifications: Notifications;
 };
@@ -95,11 +74,7 @@ export class Turn {
   readonly #abort = new AbortController();
   readonly #outcome = Promise.withResolvers<Outcome>();
   readonly #earlier: EarlierRun | undefined;
-  #record: TaskRecord;
-  #stored: TaskRecord | undefined;
-  #pending: Entry[];
-  #companion: (() => void) | undefined;
-  readonly #memory: MemoryChanges = new Map();
+  readonly #draft: Draft;
   #ordinal = 0;
   #gathering = false;
   readonly #ended = Promise.withResolvers<void>();
@@ -113,10 +88,7 @@ export class Turn {
     this.#approval = start.approval;
     this.#version = start.version ?? "1.0";
     this.#notifications = start.notifications;
-    this.#record = start.record;
-    this.#stored = start.stored;
-    this.#pending = start.pending;
-    this.#companion = start.companion;
+    this.#draft = new Draft(start, start.host);
     this.#earlier = start.journal && new EarlierRun(start.journal, start.record.turnSeq);
     this.startedAt = start.host.now();
     // A request that has gone does not make its turn's failure an unhandled one.
@@ -125,7 +97,7 @@ export class Turn {
   }
 
   get taskId(): string {
-    return this.#record.id;
+    return this.record.id;
   }
 
   /** Resolves when the turn is over, whatever its agent still does. */
@@ -139,7 +111,7 @@ export class Turn {
   }
 
   get record(): TaskRecord {
-    return this.#record;
+    return this.#draft.record;
   }
 
   /** Runs the agent; resolves when its `run` has returned, which may be long after the turn has ended. */
@@ -156,7 +128,7 @@ export class Turn {
 
   /** Makes the task exist, whatever the agent does later. */
   materialise(): void {
-    if (this.#over || this.#stored) return;
+    if (this.#over || this.#draft.isStored) return;
     this.flush();
   }
 
@@ -167,53 +139,33 @@ export class Turn {
     // One of them may have been too much, and ended it.
     if (this.#over) return;
     // A memory that is too large must not stand in the way of the end.
-    this.#memoryFits();
+    this.#draft.memoryFits();
     const message = reason === undefined ? undefined : this.#agentMessage(reason);
     const emission: Emission = { kind: "status", state, ...(message && { message }) };
-    const step = apply(this.#record, emission, this.#host.now());
-    if (companion) this.#accompany(companion);
+    const step = apply(this.record, emission, this.#host.now());
+    if (companion) this.#draft.accompany(companion);
     if (step) this.#end(step);
     this.#abort.abort(new DOMException(reason ?? "The task was canceled.", "AbortError"));
   }
 
   /** Another message has come while the turn runs: it waits in the journal for the next turn. */
-  receive({ record, entry }: Step, companion: () => void): void {
-    this.#record = record;
-    this.#pending.push(entry);
-    this.#accompany(companion);
+  receive(step: Step, companion: () => void): void {
+    this.#draft.add(step);
+    this.#draft.accompany(companion);
     this.flush();
-  }
-
-  /** What is written next brings this along. */
-  #accompany(companion: () => void): void {
-    const before = this.#companion;
-    this.#companion = () => {
-      before?.();
-      companion();
-    };
   }
 
   /** Writes what has been gathered, if the task exists already. */
   settleWrites(): void {
-    if (this.#stored && !this.#over) this.flush();
+    if (this.#draft.isStored && !this.#over) this.flush();
   }
 
   /** Writes what has been gathered; the task exists from then on. */
   flush(): void {
-    const unchanged = this.#stored === this.#record && this.#pending.length === 0;
-    const memory = this.#over && this.#memory.size > 0 ? this.#memory : undefined;
-    if (unchanged && !memory) return;
-    const entries = this.#pending;
-    this.#pending = [];
+    const isNew = !this.#draft.isStored;
+    let entries: readonly Entry[] | undefined;
     try {
-      this.#host.save({
-        before: this.#stored,
-        after: this.#record,
-        entries,
-        ...(memory && { memory }),
-        ...(this.#companion && { companion: this.#companion }),
-      });
-      this.#companion = undefined;
+      entries = this.#draft.write({ isEnd: this.#over });
     } catch (error) {
       this.#over = true;
       this.#outcome.reject(error);
@@ -222,12 +174,9 @@ export class Turn {
       this.#host.broken(this);
       throw error;
     }
-    const isWhole = this.#over && !this.#stored;
-    this.#stored = this.#record;
-    this.#outcome.resolve({
-      kind: "task",
-      ...(isWhole && { whole: { record: this.#record, entries } }),
-    });
+    if (!entries) return;
+    const whole = this.#over && isNew ? { record: this.record, entries } : undefined;
+    this.#outcome.resolve({ kind: "task", ...(whole && { whole }) });
   }
 
   #emit(emission: Emission): void {
@@ -237,7 +186,7 @@ export class Turn {
       this.#warned = true;
       return;
     }
-    if (isEnding(emission) && !this.#memoryFits()) {
+    if (isEnding(emission) && !this.#draft.memoryFits()) {
       this.#fail(memoryTooLarge);
       return;
     }
@@ -246,13 +195,9 @@ export class Turn {
       this.#put(emission);
       return;
     }
-    const seen = this.#earlier.next(emission, ordinal, this.#record);
+    const seen = this.#earlier.next(emission, ordinal, this.record);
     if (seen.kind === "known") return;
-    if (seen.kind === "differs") {
-      const { record, entry } = restart(this.#record, seen.from);
-      this.#record = record;
-      this.#pending.push(entry);
-    }
+    if (seen.kind === "differs") this.#draft.add(restart(this.record, seen.from));
     if (isEnding(seen.emission)) this.#putLeftovers();
     this.#put(seen.emission);
   }
@@ -263,7 +208,7 @@ export class Turn {
   }
 
   #put(emission: Emission): void {
-    const step = apply(this.#record, emission, this.#host.now());
+    const step = apply(this.record, emission, this.#host.now());
     if (!step) return;
     if (step.record.bytes > this.#host.maxTaskBytes) {
       this.#fail(tooLarge(this.#host.maxTaskBytes));
@@ -272,15 +217,13 @@ export class Turn {
     if (isEnding(emission)) {
       this.#end(step);
     } else {
-      this.#record = step.record;
-      this.#pending.push(step.entry);
+      this.#draft.add(step);
       this.#gather();
     }
   }
 
   #end({ record, entry }: Step): void {
-    this.#record = { ...record, attempt: 0 };
-    this.#pending.push(entry);
+    this.#draft.add({ record: { ...record, attempt: 0 }, entry });
     this.#over = true;
     this.flush();
     this.#ended.resolve();
@@ -321,14 +264,14 @@ export class Turn {
     const turn = this;
     return {
       durable: false,
-      id: this.#record.id,
-      contextId: this.#record.contextId,
+      id: this.record.id,
+      contextId: this.record.contextId,
       input: toInput(this.#message, this.#approval),
       version: this.#version,
       get history() {
-        return turn.#stored ? turn.#host.loadHistory(turn.#record) : [turn.#message];
+        return turn.#draft.isStored ? turn.#host.loadHistory(turn.record) : [turn.#message];
       },
-      memory: this.#memoryView(),
+      memory: this.#draft.memory,
       notifications: this.#notifications,
       stepMs: this.#host.stepMs,
       signal: this.#abort.signal,
@@ -358,16 +301,16 @@ export class Turn {
   }
 
   #artifact(input: ArtifactInput): void {
-    this.#emit(toArtifactEmission(input, `artifact-${this.#record.turnSeq + this.#ordinal}`));
+    this.#emit(toArtifactEmission(input, `artifact-${this.record.turnSeq + this.#ordinal}`));
   }
 
   #reply(content: Content): void {
-    const acted = this.#stored !== undefined || this.#ordinal > 0;
+    const acted = this.#draft.isStored || this.#ordinal > 0;
     if (acted || this.#over) {
       this.#emit({ kind: "status", state: "TASK_STATE_COMPLETED", message: this.#agentMessage(content) });
       return;
     }
-    if (!this.#memoryFits()) {
+    if (!this.#draft.memoryFits()) {
       this.#fail(memoryTooLarge);
       return;
     }
@@ -378,9 +321,7 @@ export class Turn {
     }
     this.#over = true;
     try {
-      if (this.#memory.size > 0) {
-        this.#host.saveMemory(this.#agent.name, this.#record.contextId, this.#memory);
-      }
+      this.#draft.writeMemory();
       this.#outcome.resolve({ kind: "message", message });
     } catch (error) {
       log("error", "a memory could not be written", { ...this.#fields(), error });
@@ -392,26 +333,7 @@ export class Turn {
 
   /** A message of the agent. Its id follows from its place, so that a re-run makes the same one. */
   #agentMessage(content: Content): Message {
-    return toAgentMessage(
-      this.#record,
-      `${this.#record.id}-${this.#record.turnSeq + this.#ordinal}`,
-      content,
-    );
-  }
-
-  /** Whether what the agent wants remembered can be; if not, it is forgotten. */
-  #memoryFits(): boolean {
-    const fits = this.#host.memoryFits(this.#agent.name, this.#record.contextId, this.#memory);
-    if (!fits) this.#memory.clear();
-    return fits;
-  }
-
-  #memoryView(): Memory {
-    let loaded: Record<string, unknown> | undefined;
-    return toMemory(this.#memory, () => {
-      loaded ??= this.#host.loadMemory(this.#agent.name, this.#record.contextId);
-      return loaded;
-    });
+    return toAgentMessage(this.record, `${this.record.id}-${this.record.turnSeq + this.#ordinal}`, content);
   }
 }
 
