@@ -149,7 +149,7 @@ async function exportOf(owner: string): Promise<string[]> {
   return text.trim().split("\n");
 }
 
-describe("the list of places", () => {
+describe("the list of places", { timeout: 60_000 }, () => {
   it("has every binding that something can be kept by", () => {
     const [own = ""] = env.TEST_WRANGLER_TOML.split("[env.production]");
     const bindings = [...own.matchAll(/^(?:binding|name) = "([A-Z_]+)"$/gm)].map(([, name]) => name);
@@ -175,7 +175,7 @@ describe("the list of places", () => {
   });
 });
 
-describe("an erasure", () => {
+describe("an erasure", { timeout: 60_000 }, () => {
   it("leaves no row of its owner in any place that is erased, and those of another owner", async () => {
     receive();
     const [gone, kept] = await Promise.all([fill("bea"), fill("cid")]);
@@ -196,7 +196,7 @@ describe("an erasure", () => {
   });
 });
 
-describe("an export", () => {
+describe("an export", { timeout: 60_000 }, () => {
   it("has lines of every kind that the list names, and of no other, and none of another owner", async () => {
     receive();
     const [owner, other] = await Promise.all([fill("dan"), fill("eve")]);
