@@ -14,8 +14,11 @@ export type FetchKeys = () => Promise<Result<readonly PublicJwk[], string>>;
 export type IssuerKeys = {
   /** The keys that are known, fetched if need be. The error says why there are none. */
   load(): Promise<Result<readonly PublicJwk[], string>>;
-  /** The keys after another fetch; undefined: one was tried a moment ago, or failed. */
-  reload(): Promise<readonly PublicJwk[] | undefined>;
+  /**
+   * The keys after another fetch; undefined: there was one a moment ago. The error says why it failed: what is not among
+   * the keys that are known may be among the issuer's.
+   */
+  reload(): Promise<Result<readonly PublicJwk[], string> | undefined>;
 };
 
 export type IssuerKeysOptions = {
@@ -100,7 +103,8 @@ export function createIssuerKeys({ fetchKeys, now, wait = pause }: IssuerKeysOpt
         reloadedAt = now();
         await fetchNow();
       }
-      return known === before ? undefined : known?.keys;
+      if (known !== undefined && known !== before) return ok(known.keys);
+      return failure !== undefined && isResting() ? err(failure.problem) : undefined;
     },
   };
 }

@@ -44,8 +44,12 @@ export function createFindKey(issuerKeys: IssuerKeys): FindKey {
   return async (header) => {
     const loaded = await issuerKeys.load();
     if (!loaded.ok) return err("keys_unavailable");
-    const jwk = chooseKey(loaded.value, header) ?? chooseKey((await issuerKeys.reload()) ?? [], header);
-    return jwk === undefined ? err("unknown_kid") : importKey(jwk, header.alg);
+    const known = chooseKey(loaded.value, header);
+    if (known !== undefined) return importKey(known, header.alg);
+    const reloaded = await issuerKeys.reload();
+    if (reloaded?.ok === false) return err("keys_unavailable");
+    const found = chooseKey(reloaded?.value ?? [], header);
+    return found === undefined ? err("unknown_kid") : importKey(found, header.alg);
   };
 }
 

@@ -32,7 +32,10 @@ function start(...answers: (() => ReturnType<FetchKeys>)[]) {
     const loaded = await keys.load();
     return loaded.ok ? loaded.value.map(({ kid }) => kid) : loaded.error;
   };
-  const reloaded = async () => (await keys.reload())?.map(({ kid }) => kid);
+  const reloaded = async () => {
+    const found = await keys.reload();
+    return found?.ok ? found.value.map(({ kid }) => kid) : found?.error;
+  };
   return { clock, kids, reloaded, fetches: () => fetches };
 }
 
@@ -163,13 +166,18 @@ describe("reload", () => {
     expect(await reloaded()).toEqual(["b"]);
   });
 
-  it("leaves an issuer alone that is down", async () => {
-    const { kids, reloaded, fetches, clock } = start(good("a"), bad);
+  it("leaves an issuer alone that is down, and says so each time", async () => {
+    const { kids, reloaded, fetches, clock } = start(good("a"), bad, bad, good("b"));
     await kids();
-    expect(await reloaded()).toBeUndefined();
+    expect(await reloaded()).toBe("network_error");
     clock.now += 31_000;
-    expect(await reloaded()).toBeUndefined();
+    expect(await reloaded()).toBe("network_error");
     expect(fetches()).toBe(2);
     expect(await kids()).toEqual(["a"]);
+    clock.now += 31_000;
+    expect(await reloaded()).toBe("network_error");
+    clock.now += 61_000;
+    expect(await reloaded()).toEqual(["b"]);
+    expect(await reloaded()).toBeUndefined();
   });
 });
