@@ -4,6 +4,7 @@
 import "./quiet.ts";
 import { readdirSync } from "node:fs";
 import { extname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { buildWorker } from "./build.ts";
@@ -132,6 +133,8 @@ function modules(build: string) {
   });
 }
 
+const LOG_MS = 500;
+
 /** Refuses a server that does not answer well; why it does not is in its own log, printed before. */
 export async function requireHealth(url: string): Promise<void> {
   const status = await fetch(`${url}/health`).then(
@@ -141,5 +144,8 @@ export async function requireHealth(url: string): Promise<void> {
     },
     () => "nothing",
   );
-  if (status !== 200) throw new Refusal(`The server does not start: GET /health answered ${status}.`);
+  if (status === 200) return;
+  // The log comes by another way than the answer, and would be lost with the runtime.
+  await sleep(LOG_MS);
+  throw new Refusal(`The server does not start: GET /health answered ${status}.`);
 }
