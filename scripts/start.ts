@@ -26,11 +26,12 @@ command(async () => {
   const url = (await worker.url).origin;
   await requireHealth(url);
   startCron(async () => (await fetch(`${url}/cdn-cgi/local/scheduled`)).ok, settings.cronSeconds);
+  const authMode = settings.vars.AUTH_MODE ?? String(project.vars.AUTH_MODE);
   const { ADMIN_KEY } = process.env;
   const operator =
     ADMIN_KEY === undefined ? `ADMIN_KEY in ${relative(root, secretsFile(settings.stateDir))}` : "ADMIN_KEY";
   console.log(
-    `Ready on ${url}\n\nTry it:\n\n${example(url)}\n\nThe operator's key, for /admin/v1 and /metrics: ${operator}\n\nStop with Ctrl-C.`,
+    `Ready on ${url}\n\n${example(url, authMode)}\n\nThe operator's key, for /admin/v1 and /metrics: ${operator}\n\nStop with Ctrl-C.`,
   );
 });
 
@@ -60,8 +61,16 @@ function toBindings<T extends "plain_text" | "secret_text">(type: T, values: Rec
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { type, value }]));
 }
 
-function example(url: string): string {
+function example(url: string, authMode: string): string {
   const message = { messageId: "1", role: "ROLE_USER", parts: [{ text: "Hello" }] };
   const body = { jsonrpc: "2.0", id: 1, method: "SendStreamingMessage", params: { message } };
-  return `curl -N ${url}/ -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
+  const credential = authMode === "open" ? "" : " -H 'Authorization: Bearer CREDENTIAL'";
+  const line = `curl -N ${url}/${credential} -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'`;
+  return `${tryIt(authMode)}:\n\n${line}`;
+}
+
+function tryIt(authMode: string): string {
+  if (authMode === "open") return "Try it";
+  const takesKeys = authMode.includes("api-key");
+  return `Try it, with ${takesKeys ? "what npm run key -- --owner alice makes" : "an access token"} as CREDENTIAL`;
 }

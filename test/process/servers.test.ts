@@ -7,6 +7,7 @@ import { ownServers } from "./own-servers.ts";
 import { run } from "./run.ts";
 
 const modes = ["start", "serve"] as const;
+const JWT_ISSUERS = '[{"issuer":"https://id.example.com/","audience":"https://agents.example.com"}]';
 
 const servers = ownServers();
 
@@ -91,6 +92,17 @@ test("npm start prints a curl line that works as it stands", async () => {
   const line = /^curl .*$/m.exec(server.output())?.[0] ?? "no such line";
   const { code, output } = await run("sh", ["-c", `${line} -s`]);
   expect(code).toBe(0);
+  expect(output).toContain("TASK_STATE_COMPLETED");
+});
+
+test("npm start prints a curl line that works with a key in its place when AUTH_MODE is api-key", async () => {
+  const server = await servers.start({ mode: "start", vars: { AUTH_MODE: "api-key,jwt", JWT_ISSUERS } });
+  await expect.poll(() => server.output()).toContain("Ctrl-C");
+  const [make = "", line = ""] =
+    server.output().match(/(?<=with what )npm run key .*(?= makes)|^curl .*$/gm) ?? [];
+  const made = await run("sh", ["-c", make], { STATE_DIR: servers.stateDir });
+  const key = /^a2a_\S+$/m.exec(made.output)?.[0] ?? "no key";
+  const { output } = await run("sh", ["-c", `${line.replace("CREDENTIAL", key)} -s`]);
   expect(output).toContain("TASK_STATE_COMPLETED");
 });
 
