@@ -1,11 +1,16 @@
 // Base64 and base64url of bytes (RFC 4648 §4, §5). Scripts run this in Node too, where Uint8Array has no methods
 // for it yet.
 
+/** A call takes some ten thousand. */
+const MOST_ARGUMENTS = 1_024;
+
 /** Standard alphabet, padded. */
 export function encodeBase64(bytes: Uint8Array | ArrayBuffer): string {
   const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
   let binary = "";
-  for (const byte of view) binary += String.fromCharCode(byte);
+  for (let i = 0; i < view.length; i += MOST_ARGUMENTS) {
+    binary += String.fromCharCode(...view.subarray(i, i + MOST_ARGUMENTS));
+  }
   return btoa(binary);
 }
 
