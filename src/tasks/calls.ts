@@ -24,10 +24,10 @@ import type {
   Subscription,
   TaskQuery,
 } from "./commands.ts";
+import { toTask } from "./fold.ts";
 import type { Followers } from "./followers.ts";
 import type { Begun, Inbox } from "./inbox.ts";
 import type { Jobs } from "./jobs.ts";
-import { toTask } from "./journal.ts";
 import type { CallKind, Limits } from "./limits.ts";
 import type { TaskRecord } from "./machine.ts";
 import type { PushCommands } from "./push-commands.ts";

@@ -7,7 +7,7 @@
 import type { Emission } from "../agents/emissions.ts";
 import type { Artifact } from "../protocol/artifact.ts";
 import type { TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from "../protocol/events.ts";
-import { splitReplaced, toArtifacts } from "./journal.ts";
+import { splitReplaced, toArtifacts } from "./fold.ts";
 import { type Entry, type TaskRecord, toEvent } from "./machine.ts";
 
 type Seen =

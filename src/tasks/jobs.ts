@@ -11,7 +11,7 @@ import type { Message } from "../protocol/message.ts";
 import { isInterrupted, isTerminal } from "../protocol/state.ts";
 import { log } from "../telemetry/log.ts";
 import { approvalIn } from "./approvals.ts";
-import { toTask } from "./journal.ts";
+import { toTask } from "./fold.ts";
 import { apply, type Entry, type TaskRecord, take, tooLarge } from "./machine.ts";
 import { memoryTooLarge } from "./memories.ts";
 import type { Store } from "./store.ts";

@@ -36,8 +36,8 @@ const REMEMBERED = 1_000;
 export class PushConfigs {
   readonly #sql: SqlStorage;
   readonly #remembered = new Map<string, PushConfig>();
-  /** Until when (ms) endpoints count as validated; 0: they do not. */
-  readonly #validated = new Map<string, number>();
+  /** Endpoints of which there is a row, and until when (ms) they count as validated. */
+  readonly #noted = new Map<string, number>();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -66,7 +66,7 @@ export class PushConfigs {
   /** Forgets what is in memory: after a transaction that was rolled back. */
   forget(): void {
     this.#remembered.clear();
-    this.#validated.clear();
+    this.#noted.clear();
   }
 
   /** All of a task, by id, those that are being deleted among them. */
@@ -117,11 +117,12 @@ export class PushConfigs {
   /** Remembers that an origin has echoed a challenge, and until when (ms) that counts. */
   saveValidated(endpoint: string, until: number): void {
     this.#sql.exec("INSERT OR REPLACE INTO validated VALUES (?, ?)", endpoint, until);
-    this.#validated.delete(endpoint);
+    this.#noted.delete(endpoint);
   }
 
   /** Remembers an endpoint that a config was for, also when that is gone: an erasure has it forget what it knows. */
   noteEndpoint(endpoint: string): void {
+    if (this.#noted.has(endpoint)) return;
     this.#sql.exec("INSERT OR IGNORE INTO validated VALUES (?, 0)", endpoint);
   }
 
@@ -135,16 +136,17 @@ export class PushConfigs {
 
   forgetEndpoint(endpoint: string): void {
     this.#sql.exec("DELETE FROM validated WHERE endpoint = ?", endpoint);
-    this.#validated.delete(endpoint);
+    this.#noted.delete(endpoint);
   }
 
   isValidated(endpoint: string, now: number): boolean {
-    let until = this.#validated.get(endpoint);
+    let until = this.#noted.get(endpoint);
     if (until === undefined) {
       const query = "SELECT until FROM validated WHERE endpoint = ?";
-      until = this.#sql.exec<{ until: number }>(query, endpoint).toArray()[0]?.until ?? 0;
-      if (this.#validated.size >= REMEMBERED) this.#validated.clear();
-      this.#validated.set(endpoint, until);
+      until = this.#sql.exec<{ until: number }>(query, endpoint).toArray()[0]?.until;
+      if (until === undefined) return false;
+      if (this.#noted.size >= REMEMBERED) this.#noted.clear();
+      this.#noted.set(endpoint, until);
     }
     return until > now;
   }

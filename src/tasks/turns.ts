@@ -10,7 +10,7 @@ import type { Version } from "../protocol/version.ts";
 import { log } from "../telemetry/log.ts";
 import { approvalIn } from "./approvals.ts";
 import type { By } from "./commands.ts";
-import { toTask } from "./journal.ts";
+import { toTask } from "./fold.ts";
 import type { Entry, TaskRecord } from "./machine.ts";
 import type { Store } from "./store.ts";
 import { GATHER_MICROTASKS, Turn, type TurnHost } from "./turn.ts";

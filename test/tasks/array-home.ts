@@ -5,7 +5,7 @@ import { expect } from "vitest";
 import { defineAgent, type QuickTask } from "../../src/agents/agent.ts";
 import type { StreamResponse } from "../../src/protocol/events.ts";
 import type { Message } from "../../src/protocol/message.ts";
-import { toTask } from "../../src/tasks/journal.ts";
+import { toTask } from "../../src/tasks/fold.ts";
 import { type Entry, newRecord, receive, type TaskRecord } from "../../src/tasks/machine.ts";
 import type { Change } from "../../src/tasks/store.ts";
 import { Turn, type TurnHost } from "../../src/tasks/turn.ts";

@@ -2,7 +2,8 @@
 
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { Journal, toArtifacts, toTask } from "../../src/tasks/journal.ts";
+import { toArtifacts, toTask } from "../../src/tasks/fold.ts";
+import { Journal } from "../../src/tasks/journal.ts";
 import { type Entry, newRecord } from "../../src/tasks/machine.ts";
 import { migrate } from "../../src/tasks/schema.ts";
 import { homeOf, newOwner } from "../support/client.ts";

@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest";
 import type { QuickTask } from "../../src/agents/agent.ts";
 import type { StreamResponse } from "../../src/protocol/events.ts";
-import { toArtifacts } from "../../src/tasks/journal.ts";
+import { toArtifacts } from "../../src/tasks/fold.ts";
 import { again, begin, text } from "./array-home.ts";
 import { createRandom } from "./random.ts";
 import { forever } from "./stage.ts";
