@@ -121,6 +121,7 @@ export class Inbox {
       command: chosenTaskId === undefined ? undefined : newTaskId,
     });
     if (step.record.bytes > maxTaskBytes) return err(noRoom(maxTaskBytes));
+    store.lanes.begin(created.id);
     const message = JSON.parse(step.entry.body) as Message;
     const { seq } = step.entry;
     const record: TaskRecord = { ...step.record, attempt: 1, turnSeq: seq, turnInput: seq, answered: seq };

@@ -101,6 +101,11 @@ export class Lanes {
     this.#remembered.clear();
   }
 
+  /** A task that is new has none. */
+  begin(task: string): void {
+    this.#remember(task, new Map());
+  }
+
   get(task: string, lane: string): Lane | undefined {
     const found = this.#lanesOf(task).get(lane);
     return found && { ...found };
@@ -115,9 +120,13 @@ export class Lanes {
     if (remembered) return remembered;
     const rows = this.#sql.exec<Row>("SELECT * FROM lanes WHERE task = ?", task).toArray();
     const lanes = new Map(rows.map((row) => [row.lane, toLane(row)]));
+    this.#remember(task, lanes);
+    return lanes;
+  }
+
+  #remember(task: string, lanes: Map<string, Lane>): void {
     if (this.#remembered.size >= REMEMBERED) this.forget();
     this.#remembered.set(task, lanes);
-    return lanes;
   }
 
   insert(lane: Lane): void {
