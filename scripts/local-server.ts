@@ -15,6 +15,7 @@ import { withLocalDatabases } from "./migrations.ts";
 import { createOutboundService, type OutboundService, type OutboundServiceOptions } from "./outbound.ts";
 import { type Project, readProject } from "./project.ts";
 import { HOST, requireFreePort } from "./settings.ts";
+import { lockState } from "./state-lock.ts";
 import { printWorkerLog } from "./worker-log.ts";
 
 export type ServeOptions = {
@@ -41,6 +42,7 @@ export async function serve(options: ServeOptions): Promise<LocalServer> {
   const build = options.build ?? (await buildWorker());
   const port = options.port ?? 0;
   if (port !== 0) await requireFreePort(port);
+  const unlock = lockState(options.stateDir);
   const outbound = guardedOutbound(project, options);
   // Before it serves: what a home ships needs its tables.
   await withLocalDatabases(project, options.stateDir);
@@ -48,6 +50,7 @@ export async function serve(options: ServeOptions): Promise<LocalServer> {
   const dispose = async () => {
     await runtime.dispose();
     outbound?.close();
+    unlock();
   };
   try {
     const url = (await runtime.unsafeGetDirectURL()).origin;

@@ -12,6 +12,7 @@ import { requireHealth } from "./local-server.ts";
 import { withLocalDatabases } from "./migrations.ts";
 import { type Project, readProject, root } from "./project.ts";
 import { HOST, readSettings, requireFreePort, type Settings } from "./settings.ts";
+import { lockState } from "./state-lock.ts";
 import { printWorkerLog } from "./worker-log.ts";
 
 command(async () => {
@@ -19,9 +20,13 @@ command(async () => {
   const settings = readSettings(project, process.env);
   if (settings.port !== 0) await requireFreePort(settings.port);
   const secrets = await ensureSecrets(settings.stateDir, process.env);
+  const unlock = lockState(settings.stateDir);
   await withLocalDatabases(project, settings.stateDir);
   const worker = await startWorker(project, settings, secrets);
-  closeOnSignal(() => worker.dispose());
+  closeOnSignal(async () => {
+    await worker.dispose();
+    unlock();
+  });
   await worker.ready;
   const url = (await worker.url).origin;
   await requireHealth(url);

@@ -68,6 +68,17 @@ describe.each(modes)("npm run %s", (mode) => {
     squatter.close();
   });
 
+  test("says that its state is in use, until the server there has ended or was killed", async () => {
+    const first = await start();
+    const second = servers.launch({ mode });
+    expect(await second.exited).toBe(1);
+    expect(second.output()).toContain(`A server with the state in ${servers.stateDir} is running.`);
+    await first.kill9();
+    const third = await start();
+    await third.stop();
+    await start();
+  });
+
   test("answers 401 without a key when AUTH_MODE is api-key", async () => {
     const server = await start({ AUTH_MODE: "api-key" });
     expect((await fetch(`${server.url}/tasks`)).status).toBe(401);
