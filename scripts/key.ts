@@ -32,6 +32,7 @@ const CLI = "cli";
 
 command(async () => {
   const { verb, id, options } = readArguments();
+  if (options.help) return console.log(USAGE);
   const run = {
     create: () => create(options),
     list: () => list(options.owner),
@@ -122,6 +123,7 @@ function readArguments() {
       options: {
         ...{ owner: text, label: text, roles: text, scopes: text, days: text, hours: text },
         remote: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
       },
     });
     const [verb = "create", id = "", ...more] = positionals;

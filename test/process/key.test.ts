@@ -66,6 +66,10 @@ test(
   TIMEOUT_MS,
 );
 
+test("says how it is used", async () => {
+  expect(await key("--help")).toMatchObject({ code: 0, output: expect.stringMatching(/^Usage: /) });
+});
+
 describe("refuses with a sentence and the usage", () => {
   test.each([
     [[], "--owner"],
