@@ -3,7 +3,17 @@
 
 import { parseArgs } from "node:util";
 
-export const WORKLOADS = ["send", "stream", "immediate", "get", "list", "memory", "notify", "auth"];
+export const WORKLOADS = [
+  "send",
+  "stream",
+  "immediate",
+  "get",
+  "list",
+  "memory",
+  "notify",
+  "neighbour",
+  "auth",
+];
 const CONTENDERS = ["ours", "memory", "full", "normal"];
 
 const FULL = {

@@ -13,11 +13,12 @@ import { get } from "./workloads/get.mjs";
 import { immediate } from "./workloads/immediate.mjs";
 import { list } from "./workloads/list.mjs";
 import { memory } from "./workloads/memory.mjs";
+import { neighbour } from "./workloads/neighbour.mjs";
 import { notify } from "./workloads/notify.mjs";
 import { send } from "./workloads/send.mjs";
 import { stream } from "./workloads/stream.mjs";
 
-const WORKLOADS = { send, stream, immediate, get, list, memory, notify, auth };
+const WORKLOADS = { send, stream, immediate, get, list, memory, notify, neighbour, auth };
 
 const plan = readPlan();
 if (plan.help) {
@@ -40,7 +41,7 @@ function readPlan() {
 async function run(plan) {
   pinLoad();
   const machine = describeMachine();
-  if (plan.workloads.includes("notify")) machine.push(WEBHOOK_LIMITS);
+  if (plan.workloads.some((name) => name === "notify" || name === "neighbour")) machine.push(WEBHOOK_LIMITS);
   const report = createReport();
   try {
     for (const name of plan.workloads) await WORKLOADS[name](plan, report);

@@ -5,7 +5,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { createCalls } from "../a2a.mjs";
-import { createClient, pace, percentiles } from "../client.mjs";
+import { createClient, median, pace, percentiles } from "../client.mjs";
 import { startContenders, stopServers } from "../servers.mjs";
 import { countLost, createReceiver, deliveryTimes, WEBHOOK_VARS } from "../webhooks.mjs";
 
@@ -61,10 +61,16 @@ async function run(server, { receiver, neighbourUrl }, plan, report) {
   return deliveryTimes(tasks);
 }
 
+/** The median of the slices: a wait that the machine put into one of them is no neighbour's doing either. */
+function typical(slices) {
+  const each = slices.map(percentiles);
+  return { p50: median(each.map(({ p50 }) => p50)), p99: median(each.map(({ p99 }) => p99)) };
+}
+
 function addRows(report, plan, times, attempts) {
-  const alone = percentiles(times.alone.flat());
-  const beside = percentiles(times.beside.flat());
-  const half = (rest) => percentiles(times.alone.filter((_, n) => n % 2 === rest).flat()).p99;
+  const alone = typical(times.alone);
+  const beside = typical(times.beside);
+  const half = (rest) => typical(times.alone.filter((_, n) => n % 2 === rest)).p99;
   // What the same load differs by from itself is no neighbour's doing.
   const noiseMs = Math.max(CLOCK_MS, Math.abs(half(0) - half(1)) || 0);
   const good = Math.round((plan.pacedRate * 2) / 3);

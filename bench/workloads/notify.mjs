@@ -1,5 +1,5 @@
 // Push notifications: how many are delivered per second, and how long after the commit; then what many webhooks at
-// once, a bad neighbour and a long history do to that (workloads/webhooks, neighbour, history).
+// once and a long history do to that (workloads/webhooks, history).
 //
 // For an echo task the SDK's sender makes three requests (the task, the artifact, completed), ours two: the task as it
 // was submitted has come with the answer. So both rates are shown, of tasks and of notifications.
@@ -12,7 +12,6 @@ import { cpuMilliseconds } from "../process-tree.mjs";
 import { startServers, stopServers } from "../servers.mjs";
 import { countLost, createNotification, createReceiver, deliveryTimes, WEBHOOK_VARS } from "../webhooks.mjs";
 import { history } from "./history.mjs";
-import { neighbour } from "./neighbour.mjs";
 import { webhooks } from "./webhooks.mjs";
 
 const CONNECTIONS = 10;
@@ -21,7 +20,6 @@ const PACED_CONNECTIONS = 100;
 export async function notify(plan, report) {
   await sideBySide(plan, report);
   await webhooks(plan, report);
-  await neighbour(plan, report);
   if (plan.servers.includes("ours")) await history(plan, report);
 }
 
