@@ -122,8 +122,8 @@ export class PushConfigs {
 
   /** Remembers an endpoint that a config was for, also when that is gone: an erasure has it forget what it knows. */
   noteEndpoint(endpoint: string): void {
-    if (this.#noted.has(endpoint)) return;
-    this.#sql.exec("INSERT OR IGNORE INTO validated VALUES (?, 0)", endpoint);
+    if (this.#untilOf(endpoint) === undefined)
+      this.#sql.exec("INSERT INTO validated VALUES (?, 0)", endpoint);
   }
 
   /** Some of the endpoints that are remembered. */
@@ -140,15 +140,19 @@ export class PushConfigs {
   }
 
   isValidated(endpoint: string, now: number): boolean {
-    let until = this.#noted.get(endpoint);
-    if (until === undefined) {
-      const query = "SELECT until FROM validated WHERE endpoint = ?";
-      until = this.#sql.exec<{ until: number }>(query, endpoint).toArray()[0]?.until;
-      if (until === undefined) return false;
-      if (this.#noted.size >= REMEMBERED) this.#noted.clear();
-      this.#noted.set(endpoint, until);
-    }
-    return until > now;
+    return (this.#untilOf(endpoint) ?? 0) > now;
+  }
+
+  /** Until when an endpoint counts as validated; undefined: it is not noted. */
+  #untilOf(endpoint: string): number | undefined {
+    const known = this.#noted.get(endpoint);
+    if (known !== undefined) return known;
+    const query = "SELECT until FROM validated WHERE endpoint = ?";
+    const [row] = this.#sql.exec<{ until: number }>(query, endpoint).toArray();
+    if (!row) return undefined;
+    if (this.#noted.size >= REMEMBERED) this.#noted.clear();
+    this.#noted.set(endpoint, row.until);
+    return row.until;
   }
 }
 
