@@ -142,7 +142,10 @@ export class AuditObject extends DurableObject<Env> {
 
   #write(change: () => void): void {
     try {
-      this.#storage.transactionSync(change);
+      this.#storage.transactionSync(() => {
+        change();
+        this.#chain.flush();
+      });
     } catch (error) {
       this.#chain.forget();
       throw error;

@@ -18,6 +18,9 @@ export const EMPTY_TAIL: AuditTail = { head: NOTHING, entries: [] };
 /** Entries of one tail: an RPC value holds at most 32 MiB. */
 const TAIL = 1_000;
 
+/** SQLite takes 100 bound parameters a statement here: 20 rows of five. */
+const ROWS_PER_INSERT = 20;
+
 type State = { head: Head; shipped: number };
 
 export class AuditChain {
@@ -25,24 +28,39 @@ export class AuditChain {
   readonly #sql: SqlStorage;
   /** In memory, so that an entry costs one row and reads none; undefined: to be read. */
   #state: State | undefined;
+  /** Of the transaction that is being written. */
+  #gathered: AuditEntry[] = [];
 
   constructor(sql: SqlStorage, name: string) {
     this.#sql = sql;
     this.name = name;
   }
 
-  /** Writes an entry; inside the transaction of what it tells. */
+  /** Adds an entry, inside the transaction of what it tells; it is written with the end of that. */
   append(event: AuditEvent, now: number): void {
     const { head, shipped } = this.#load();
     const entry = follow(this.name, head, event, now);
-    const { n, at, since, body, hash } = entry;
-    this.#sql.exec("INSERT INTO audit VALUES (?, ?, ?, ?, ?, 0)", n, at, since, body, hash);
-    this.#state = { head: { n, at, hash }, shipped };
+    this.#gathered.push(entry);
+    this.#state = { head: { n: entry.n, at: entry.at, hash: entry.hash }, shipped };
+  }
+
+  /** Writes what has been gathered. */
+  flush(): void {
+    if (this.#gathered.length === 0) return;
+    const entries = this.#gathered;
+    this.#gathered = [];
+    for (let start = 0; start < entries.length; start += ROWS_PER_INSERT) {
+      const some = entries.slice(start, start + ROWS_PER_INSERT);
+      const values = some.map(() => "(?, ?, ?, ?, ?, 0)").join(", ");
+      const bindings = some.flatMap(({ n, at, since, body, hash }) => [n, at, since, body, hash]);
+      this.#sql.exec(`INSERT INTO audit VALUES ${values}`, ...bindings);
+    }
   }
 
   /** After a transaction that was rolled back, some entries are not there. */
   forget(): void {
     this.#state = undefined;
+    this.#gathered = [];
   }
 
   get head(): Head {
@@ -67,6 +85,7 @@ export class AuditChain {
   }
 
   #after(n: number, limit: number): AuditEntry[] {
+    this.flush();
     const select = "SELECT n, at, since, body, hash FROM audit WHERE n > ? ORDER BY n LIMIT ?";
     return [...this.#sql.exec<Row>(select, n, limit)].map((row) => ({ chain: this.name, ...row }));
   }
@@ -75,6 +94,7 @@ export class AuditChain {
   shipped(n: number): void {
     const { head, shipped } = this.#load();
     if (n <= shipped) return;
+    this.flush();
     this.#sql.exec("DELETE FROM audit WHERE n < ?", n);
     this.#sql.exec("UPDATE audit SET shipped = 1 WHERE n = ?", n);
     this.#state = { head, shipped: n };

@@ -3,7 +3,7 @@
 // An entry's line is one JSON object that ends with its hash, and the hash is over the line up to there. So there is
 // no canonical form to agree on: what is hashed is what is stored, shipped and exported, byte for byte.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { InboxKind } from "../store/audit-inbox.ts";
 
 export type AuditKind =
@@ -83,9 +83,7 @@ export function follow(chain: string, head: Head, event: AuditEvent, now: number
 /** SHA-256 of the hash before, a line feed, and the line up to its own hash. */
 export function hashOf(entry: Omit<AuditEntry, "hash">, previous: string): string {
   // Web Crypto answers later, and a transaction does not wait.
-  return createHash("sha256")
-    .update(`${previous}\n${unhashed(entry)}`)
-    .digest("hex");
+  return hash("sha256", `${previous}\n${unhashed(entry)}`);
 }
 
 /** The entry as one line of JSON, without a line feed. */

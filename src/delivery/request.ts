@@ -2,7 +2,7 @@
 //
 // What a config adds comes first and never in a name of ours, so a caller can add headers but not forge one.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import packageJson from "../../package.json";
 import type { SigningKeys } from "../keys/signing-keys.ts";
 import type { OutboundRequest } from "../outbound/fetch.ts";
@@ -79,7 +79,7 @@ function customHeaders(
  * because every attempt is recorded.
  */
 function traceparent(id: string): string {
-  const trace = createHash("sha256").update(id).digest("hex").slice(0, 32);
+  const trace = hash("sha256", id).slice(0, 32);
   const span = crypto.randomUUID().replaceAll("-", "").slice(-16);
   return `00-${trace}-${span}-01`;
 }

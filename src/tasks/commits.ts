@@ -2,8 +2,14 @@
 //
 // Each committed transaction costs one fsync, and the runtime has one thread: under load the fsyncs are the
 // cost, not the rows. So a request that comes while a commit is under way waits for it, and all that came
-// meanwhile then write in the same turn of the event loop, which the runtime commits as one transaction.
+// meanwhile then write in the same turn of the event loop, which the runtime commits as one transaction. Where
+// several do, the next wave is also given a few milliseconds to gather: the callers of the last one are coming back.
 // Each of them writes inside a nested transaction of its own, so that one failure leaves the others alone.
+
+/** A commit for so many is followed by one that waits so long for company, if it comes soon. */
+const COMPANY = 3;
+const GATHER_MS = 3;
+const SOON_MS = 20;
 
 export class Commits {
   readonly #storage: DurableObjectStorage;
@@ -11,6 +17,11 @@ export class Commits {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #waiting = 0;
+  /** How many have come for their turn since the newest commit began. */
+  #came = 0;
+  /** How many had come when it began. */
+  #wave = 0;
+  #gathering: Promise<void> | undefined;
   #last: { tookMs: number; at: number } | undefined;
 
   constructor(storage: DurableObjectStorage) {
@@ -23,15 +34,30 @@ export class Commits {
     return this.#storage.transactionSync(write);
   }
 
-  /** Resolves when a commit under way is done: the moment to write together with others. */
+  /** Resolves when it is the moment to write together with others: a commit under way is done, and a wave has gathered. */
   async turn(): Promise<void> {
-    if (this.#running === undefined) return;
+    this.#came += 1;
+    const isBusy = this.#isBusy();
+    if (this.#running === undefined && !isBusy) return;
     this.#waiting += 1;
     try {
       await this.#running;
+      if (isBusy) await this.#gather();
     } finally {
       this.#waiting -= 1;
     }
+  }
+
+  /** Whether the newest commit was one for several, a moment ago. */
+  #isBusy(): boolean {
+    return this.#wave >= COMPANY && Date.now() - (this.#last?.at ?? 0) < SOON_MS;
+  }
+
+  #gather(): Promise<void> {
+    this.#gathering ??= scheduler.wait(GATHER_MS).finally(() => {
+      this.#gathering = undefined;
+    });
+    return this.#gathering;
   }
 
   /** How many wait for their turn. */
@@ -60,6 +86,8 @@ export class Commits {
 
   #sync(): Promise<void> {
     this.#dirty = false;
+    this.#wave = this.#came;
+    this.#came = 0;
     const begunAt = Date.now();
     const running = this.#storage.sync().finally(() => {
       const at = Date.now();

@@ -93,7 +93,7 @@ export class Inbox {
     if (message.taskId !== undefined) return this.#followUp(message.taskId, command);
     // Also when it is another agent's: then this one has no such task, and cannot have one.
     if (chosenTaskId !== undefined && store.get(chosenTaskId)) return this.#followUp(chosenTaskId, command);
-    if (store.isFull) {
+    if (!store.hasRoom()) {
       store.write(() => store.due.set("trim", "", now()));
       const text = "This owner's storage is full; the oldest ended tasks are being removed.";
       return err(failure("UNAVAILABLE", { message: text, retryAfterSeconds: 60 }));

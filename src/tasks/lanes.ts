@@ -91,6 +91,8 @@ export class Lanes {
   readonly #sql: SqlStorage;
   /** By task and name. */
   readonly #remembered = new Map<string, Map<string, Lane>>();
+  /** Of the transaction that is being written: a lane that is woken by the same event is one row written, not two. */
+  #unwritten: Lane[] = [];
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -99,6 +101,21 @@ export class Lanes {
   /** Forgets what is in memory: after a transaction that was rolled back. */
   forget(): void {
     this.#remembered.clear();
+    this.#unwritten = [];
+  }
+
+  /** Writes lanes that are new. */
+  flush(): void {
+    if (this.#unwritten.length === 0) return;
+    const lanes = this.#unwritten;
+    this.#unwritten = [];
+    for (const lane of lanes) this.#insert(lane);
+  }
+
+  /** What is read must have been written. */
+  get #written(): SqlStorage {
+    this.flush();
+    return this.#sql;
   }
 
   /** A task that is new has none. */
@@ -118,18 +135,24 @@ export class Lanes {
   #lanesOf(task: string): ReadonlyMap<string, Lane> {
     const remembered = this.#remembered.get(task);
     if (remembered) return remembered;
-    const rows = this.#sql.exec<Row>("SELECT * FROM lanes WHERE task = ?", task).toArray();
+    const rows = this.#written.exec<Row>("SELECT * FROM lanes WHERE task = ?", task).toArray();
     const lanes = new Map(rows.map((row) => [row.lane, toLane(row)]));
     this.#remember(task, lanes);
     return lanes;
   }
 
   #remember(task: string, lanes: Map<string, Lane>): void {
-    if (this.#remembered.size >= REMEMBERED) this.forget();
+    if (this.#remembered.size >= REMEMBERED) this.#remembered.clear();
     this.#remembered.set(task, lanes);
   }
 
+  /** Adds a lane; it is written with the end of the transaction. */
   insert(lane: Lane): void {
+    this.#unwritten.push({ ...lane });
+    this.#remembered.get(lane.task)?.set(lane.lane, { ...lane });
+  }
+
+  #insert(lane: Lane): void {
     this.#sql.exec(
       `INSERT OR REPLACE INTO lanes VALUES
          (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -143,11 +166,18 @@ export class Lanes {
       lane.list && JSON.stringify(lane.list),
       ...changing(lane),
     );
-    this.#remembered.get(lane.task)?.set(lane.lane, { ...lane });
   }
 
   /** Writes what changes in a lane's life. */
   save(lane: Lane): void {
+    const remembered = this.#remembered.get(lane.task);
+    if (remembered?.has(lane.lane)) remembered.set(lane.lane, { ...lane });
+    const unwritten = this.#unwritten.find((other) => other.task === lane.task && other.lane === lane.lane);
+    if (unwritten) {
+      const { config, endpoint, target, ids, start, list } = unwritten;
+      Object.assign(unwritten, lane, { config, endpoint, target, ids, start, list });
+      return;
+    }
     this.#sql.exec(
       `UPDATE lanes SET sequence = ?, head = ?, attempt = ?, due = ?, pending = ?, clock_from = ?, state = ?,
          reason = ?, state_at = ?, delivered = ?, dead = ?, failures = ?, failing_since = ?, last_at = ?,
@@ -156,23 +186,21 @@ export class Lanes {
       lane.task,
       lane.lane,
     );
-    const remembered = this.#remembered.get(lane.task);
-    if (remembered?.has(lane.lane)) remembered.set(lane.lane, { ...lane });
   }
 
   delete(task: string, lane: string): void {
-    this.#sql.exec("DELETE FROM lanes WHERE task = ? AND lane = ?", task, lane);
+    this.#written.exec("DELETE FROM lanes WHERE task = ? AND lane = ?", task, lane);
     this.#remembered.get(task)?.delete(lane);
   }
 
   deleteTask(task: string): void {
-    this.#sql.exec("DELETE FROM lanes WHERE task = ?", task);
+    this.#written.exec("DELETE FROM lanes WHERE task = ?", task);
     this.#remembered.delete(task);
   }
 
   /** Lanes of a target that are due before or at `until` (ms), the longest waiting first; read from the index. */
   due({ endpoint, target }: Target, until: number, limit: number): LaneKey[] {
-    return this.#sql
+    return this.#written
       .exec<LaneKey>(
         `SELECT task, lane, endpoint, target FROM lanes WHERE endpoint = ? AND target = ? AND due <= ?
          ORDER BY due LIMIT ?`,
@@ -186,7 +214,7 @@ export class Lanes {
 
   /** When lanes of a target are due, the earliest first. */
   dueTimes({ endpoint, target }: Target, limit: number): { task: string; lane: string; due: number }[] {
-    return this.#sql
+    return this.#written
       .exec<{ task: string; lane: string; due: number }>(
         `SELECT task, lane, due FROM lanes WHERE endpoint = ? AND target = ? AND due IS NOT NULL
          ORDER BY due LIMIT ?`,
@@ -199,25 +227,25 @@ export class Lanes {
 
   /** Every target that something is due for, now or later. */
   targets(): Target[] {
-    return this.#sql
+    return this.#written
       .exec<Target>("SELECT DISTINCT endpoint, target FROM lanes WHERE due IS NOT NULL")
       .toArray();
   }
 
   /** Whether any lane waits for its time. */
   anyDue(): boolean {
-    return this.#sql.exec("SELECT 1 FROM lanes WHERE due IS NOT NULL LIMIT 1").toArray().length > 0;
+    return this.#written.exec("SELECT 1 FROM lanes WHERE due IS NOT NULL LIMIT 1").toArray().length > 0;
   }
 
   /** How many lanes wait, counted up to `most`. */
   countWaiting(most: number): number {
     const query = "SELECT COUNT(*) AS count FROM (SELECT 1 FROM lanes WHERE due IS NOT NULL LIMIT ?)";
-    return this.#sql.exec<{ count: number }>(query, most).one().count;
+    return this.#written.exec<{ count: number }>(query, most).one().count;
   }
 
   /** How many lanes wait, and how many of them were due before `dueBefore` (ms). */
   waiting(dueBefore: number): Waiting {
-    const row = this.#sql
+    const row = this.#written
       .exec<{ count: number; oldest: number | null; overdue: number | null }>(
         `SELECT COUNT(*) AS count, SUM(due < ?) AS overdue,
            MIN((SELECT at FROM journal WHERE journal.task = lanes.task AND seq = head AND piece = 0)) AS oldest
@@ -230,20 +258,22 @@ export class Lanes {
 
   loadBatch(id: string): string | undefined {
     const query = "SELECT members FROM batches WHERE id = ?";
-    return this.#sql.exec<{ members: string }>(query, id).toArray()[0]?.members;
+    return this.#written.exec<{ members: string }>(query, id).toArray()[0]?.members;
   }
 
   saveBatch(id: string, members: string): void {
-    this.#sql.exec("INSERT OR REPLACE INTO batches VALUES (?, ?)", id, members);
+    this.#written.exec("INSERT OR REPLACE INTO batches VALUES (?, ?)", id, members);
   }
 
   deleteBatch(id: string): void {
-    this.#sql.exec("DELETE FROM batches WHERE id = ?", id);
+    this.#written.exec("DELETE FROM batches WHERE id = ?", id);
   }
 
   /** Deletes batches whose members have all been deleted or stopped. */
   trimBatches(): void {
-    this.#sql.exec("DELETE FROM batches WHERE id NOT IN (SELECT batch FROM lanes WHERE batch IS NOT NULL)");
+    this.#written.exec(
+      "DELETE FROM batches WHERE id NOT IN (SELECT batch FROM lanes WHERE batch IS NOT NULL)",
+    );
   }
 }
 

@@ -1,14 +1,19 @@
 // What D1 and the metrics are told of a home's notifications: rows, in order, that are deleted when both have them.
 //
 // Attempts live here until D1 has them; from then on D1 has the only copy. A shipment may be made twice with the
-// effect of one, because its rows are numbered and both receivers remember the newest number.
+// effect of one, because its items are numbered and both receivers remember the newest number.
+//
+// All items of a transaction share a row: a home that settles a dozen attempts at once writes as many rows as for one.
 
 import type { AttemptRow } from "../store/attempts.ts";
 import type { ConfigRow } from "../store/push-configs.ts";
 import { metricKey } from "../telemetry/metrics.ts";
 
-/** Rows of one shipment. */
-const ROWS = 500;
+/** A shipment takes no further row once it has so many items. */
+const ITEMS = 500;
+
+/** Items of one row; a longer transaction writes several. A row may have 2 MB, and an attempt up to 32 KB as JSON. */
+const ITEMS_OF_ROW = 25;
 
 export type OutboxItem =
   | { kind: "attempt"; attempt: Omit<AttemptRow, "home" | "n"> }
@@ -25,44 +30,81 @@ export function droppedItems(lanes: number): OutboxItem[] {
 }
 
 export type Shipment = {
-  /** The number of the last row. */
+  /** The number of the last item. */
   number: number;
   items: { n: number; item: OutboxItem }[];
 };
 
+/** `n`: of its last item. */
+type Row = { n: number; kind: string; body: string };
+
 export class Outbox {
   readonly #sql: SqlStorage;
+  /** Of the transaction that is being written. */
+  #gathered: OutboxItem[] = [];
+  /** Of the newest item; undefined: to be read. */
+  #number: number | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
   }
 
+  /** Adds items; they are written with the end of the transaction. */
   add(items: readonly OutboxItem[]): void {
-    for (const item of items) {
-      const { kind, ...body } = item;
-      this.#sql.exec("INSERT INTO outbox (kind, body) VALUES (?, ?)", kind, JSON.stringify(body));
+    this.#gathered.push(...items);
+  }
+
+  /** Writes what has been gathered. */
+  flush(): void {
+    if (this.#gathered.length === 0) return;
+    const items = this.#gathered;
+    this.#gathered = [];
+    for (let start = 0; start < items.length; start += ITEMS_OF_ROW) {
+      const some = items.slice(start, start + ITEMS_OF_ROW);
+      this.#number = (this.#number ?? this.#newest()) + some.length;
+      this.#sql.exec("INSERT INTO outbox VALUES (?, 'items', ?)", this.#number, JSON.stringify(some));
     }
   }
 
-  /** The oldest rows; undefined: there are none. */
+  /** Numbers are not used again when their rows are gone. */
+  #newest(): number {
+    const query = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'";
+    return this.#sql.exec<{ seq: number }>(query).toArray()[0]?.seq ?? 0;
+  }
+
+  /** Forgets what was not written: after a transaction that was rolled back. */
+  forget(): void {
+    this.#gathered = [];
+    this.#number = undefined;
+  }
+
+  /** The oldest items; undefined: there are none. */
   next(): Shipment | undefined {
-    const rows = this.#sql
-      .exec<{ n: number; kind: string; body: string }>(
-        "SELECT n, kind, body FROM outbox ORDER BY n LIMIT ?",
-        ROWS,
-      )
-      .toArray();
-    const number = rows.at(-1)?.n;
-    if (number === undefined) return undefined;
-    const items = rows.map(({ n, kind, body }) => ({ n, item: { kind, ...JSON.parse(body) } as OutboxItem }));
-    return { number, items };
+    this.flush();
+    const query = "SELECT n, kind, body FROM outbox ORDER BY n";
+    const items: Shipment["items"] = [];
+    for (const row of this.#sql.exec<Row>(query)) {
+      items.push(...toItems(row));
+      if (items.length >= ITEMS) break;
+    }
+    const number = items.at(-1)?.n;
+    return number === undefined ? undefined : { number, items };
   }
 
   isEmpty(): boolean {
+    this.flush();
     return this.#sql.exec("SELECT 1 FROM outbox LIMIT 1").toArray().length === 0;
   }
 
   shipped(number: number): void {
     this.#sql.exec("DELETE FROM outbox WHERE n <= ?", number);
   }
+}
+
+function toItems({ n, kind, body }: Row): Shipment["items"] {
+  const parsed = JSON.parse(body);
+  // Older rows hold one item without its kind.
+  if (kind !== "items") return [{ n, item: { kind, ...parsed } as OutboxItem }];
+  const items = parsed as OutboxItem[];
+  return items.map((item, i) => ({ n: n - items.length + 1 + i, item }));
 }

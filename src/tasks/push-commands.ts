@@ -75,7 +75,9 @@ export class PushCommands {
     const { store, notifications, now, attemptMs } = this.#options;
     const at = now();
     const { endpoint, target, ...own } = stored;
-    const known = store.configs.get(record.id, stored.id);
+    // A config has a lane, and a new task has none.
+    const hasAny = store.lanes.forTask(record.id).length > 0;
+    const known = hasAny ? store.configs.get(record.id, stored.id) : undefined;
     const config: PushConfig = {
       ...own,
       task: record.id,

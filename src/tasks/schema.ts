@@ -146,8 +146,8 @@ const migrations: readonly string[] = [
   -- What D1 and the metrics have not been told yet, in order.
   CREATE TABLE outbox (
     n INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL,          -- attempt, config, unconfig or counters
-    body TEXT NOT NULL           -- JSON
+    kind TEXT NOT NULL,          -- items; older rows: the kind of the one item that they hold
+    body TEXT NOT NULL           -- JSON array of OutboxItem; n is the number of the last
   );
 
   -- Notifications that died and are not filed in D1 yet.

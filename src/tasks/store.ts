@@ -20,6 +20,8 @@ import { Signals } from "./signals.ts";
 
 /** Beyond this a home takes no new task; the platform's limit is 10 GB. */
 const FULL_BYTES = 8_000_000_000;
+/** So many tasks fit into what is left then, however large they are. */
+const LOOK_EVERY = 50;
 
 export type Change = {
   /** The task as it is stored; undefined: it is new. */
@@ -51,6 +53,10 @@ export class Store {
   onRecord: () => void = () => {};
   readonly #storage: DurableObjectStorage;
   readonly #lifecycle: Lifecycle;
+  /** How many new tasks there was room for. */
+  #begun = 0;
+  /** Transactions inside each other. */
+  #depth = 0;
 
   /** `home` is the object's id, `name` the home's own, as far as it is known. */
   constructor(storage: DurableObjectStorage, home: string, name: string) {
@@ -88,18 +94,42 @@ export class Store {
     return this.#storage.sql.databaseSize > FULL_BYTES;
   }
 
+  /** Whether there is room for a new task; asked once for each, so it need not look every time. */
+  hasRoom(): boolean {
+    if (this.#begun % LOOK_EVERY === 0 && this.isFull) return false;
+    this.#begun += 1;
+    return true;
+  }
+
   /** Runs `write` in one transaction, on a database that has its schema. */
   write<T>(write: () => T): T {
     this.#lifecycle.begin();
+    // Part of another transaction, this one may be rolled back alone: what that has gathered must not go with it.
+    this.#flush();
+    this.#depth += 1;
     try {
-      return this.commits.write(write);
+      return this.commits.write(() => {
+        const result = write();
+        if (this.#depth === 1) this.#flush();
+        return result;
+      });
     } catch (error) {
       this.records.forgetCounts();
       this.#forget();
+      this.outbox.forget();
       this.audit.forget();
       this.#lifecycle.forget();
       throw error;
+    } finally {
+      this.#depth -= 1;
     }
+  }
+
+  /** Writes what the parts have gathered since the transaction began. */
+  #flush(): void {
+    this.lanes.flush();
+    this.outbox.flush();
+    this.audit.flush();
   }
 
   /** What is in memory of tasks may not be what is stored any more. */

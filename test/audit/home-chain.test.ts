@@ -207,17 +207,22 @@ describe("two entries in one turn of the event loop", () => {
       const before = await home.auditTail(0);
       const { AuditChain } = await import("../../src/audit/chain.ts");
       const chain = new AuditChain(storage.sql, before.entries[0]?.chain ?? "");
-      storage.transactionSync(() => chain.append({ kind: "task.created" }, 1));
+      const write = (change: () => void) =>
+        storage.transactionSync(() => {
+          change();
+          chain.flush();
+        });
+      write(() => chain.append({ kind: "task.created" }, 1));
       const kept = chain.head;
       expect(() =>
-        storage.transactionSync(() => {
+        write(() => {
           chain.append({ kind: "task.canceled" }, 1);
           throw new Error("rolled back");
         }),
       ).toThrow("rolled back");
       chain.forget();
       expect(chain.head).toEqual(kept);
-      storage.transactionSync(() => chain.append({ kind: "task.continued" }, 1));
+      write(() => chain.append({ kind: "task.continued" }, 1));
       expect(chain.head.n).toBe(3);
     });
     await crash();

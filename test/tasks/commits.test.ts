@@ -134,6 +134,56 @@ describe("turn()", () => {
   });
 });
 
+describe("turn(), while several come at once", () => {
+  /** Commits that have just made one, for so many. */
+  async function afterOne(company: number) {
+    const { trips, commits } = createDisk();
+    const write = async () => {
+      await commits.turn();
+      commits.write(nothing);
+    };
+    for (let i = 0; i < company; i++) void write();
+    await isDone(Promise.resolve());
+    void commits.durable();
+    trips[0]?.resolve();
+    await isDone(Promise.resolve());
+    return { trips, commits, write };
+  }
+
+  it("gathers the next wave: who comes within a few milliseconds writes with it", async () => {
+    const { trips, commits } = await afterOne(3);
+    const written: number[] = [];
+    const writers = [1, 2, 3].map(async (n) => {
+      for (let i = 0; i < 4 * n; i++) await undefined;
+      await commits.turn();
+      commits.write(() => written.push(n));
+      void commits.durable();
+    });
+    expect(await isDone(Promise.all(writers))).toBe(false);
+    expect([written, trips.length, commits.waiting]).toEqual([[], 1, 3]);
+    await Promise.all(writers);
+    expect(written).toEqual([1, 2, 3]);
+    expect(commits.waiting).toBe(0);
+  });
+
+  it("keeps nobody waiting who comes alone, or later", async () => {
+    const few = await afterOne(2);
+    expect(await isDone(few.commits.turn())).toBe(true);
+    const many = await afterOne(3);
+    await scheduler.wait(40);
+    expect(await isDone(many.commits.turn())).toBe(true);
+  });
+
+  it("gathers no longer once few come", async () => {
+    const { trips, commits, write } = await afterOne(3);
+    await write();
+    void commits.durable();
+    trips[1]?.resolve();
+    await isDone(Promise.resolve());
+    expect(await isDone(commits.turn())).toBe(true);
+  });
+});
+
 describe("write()", () => {
   it("rolls back a write that throws, and none of its neighbours in the same wave", async () => {
     const rows = await runInDurableObject(homeOf(newOwner()), async (_, { storage }) => {

@@ -103,6 +103,44 @@ describe("a lane", () => {
       expect(lanes.get("0-t", "l1")).toEqual(changed);
     }));
 
+  it("that is new is written with the end of its transaction, as it is then", () =>
+    withLanes((lanes, stage) => {
+      const costs = stage.countCosts();
+      stage.store.write(() => {
+        lanes.insert(lane({ due: null }));
+        lanes.save(lane({ due: 5, config: "another" }));
+      });
+      // The row, and that of the index of what is due.
+      expect(costs().rows).toBe(2);
+      lanes.forget();
+      expect(lanes.get("0-t", "l1")).toEqual(lane({ due: 5 }));
+    }));
+
+  it("that is new and deleted in the same transaction is not there", () =>
+    withLanes((lanes, stage) => {
+      stage.store.write(() => {
+        lanes.insert(lane());
+        lanes.delete("0-t", "l1");
+      });
+      expect(lanes.get("0-t", "l1")).toBeUndefined();
+      lanes.forget();
+      expect(lanes.get("0-t", "l1")).toBeUndefined();
+    }));
+
+  it("of a transaction that is rolled back is not there, and those of the one around it are", () =>
+    withLanes((lanes, stage) => {
+      stage.store.write(() => {
+        lanes.insert(lane());
+        const inner = () =>
+          stage.store.write(() => {
+            lanes.insert(lane({ lane: "l2" }));
+            throw new Error("rolled back");
+          });
+        expect(inner).toThrow("rolled back");
+      });
+      expect(lanes.forTask("0-t").map((one) => one.lane)).toEqual(["l1"]);
+    }));
+
   it("that is not there is not made by saving it", () =>
     withLanes((lanes) => {
       lanes.save(lane());

@@ -110,17 +110,25 @@ async function fill(client: Client): Promise<void> {
   });
 }
 
+/** Sends new tasks until there is no room; a home looks at its size with every fiftieth. */
+async function untilRefused(client: Client): Promise<Response> {
+  for (let i = 0; i < 50; i++) {
+    const answer = await client.rpc("SendMessage", {
+      message: { messageId: `m${i}`, role: "ROLE_USER", parts: [{ text: end }] },
+    });
+    if (answer.status === 503) return answer;
+    expect(answer.status).toBe(200);
+  }
+  throw new Error("the home took fifty tasks more");
+}
+
 describe("a home that is full", () => {
   it("refuses new tasks with 503, goes on with those it has, and makes room with the oldest ended ones", async () => {
     const client = createClient({ agent: "stage" });
     const { id } = await client.sendForTask(ask);
     const oldest = await client.sendForTask(end);
     await fill(client);
-    const refused = await client.rpc("SendMessage", {
-      message: { messageId: "m", role: "ROLE_USER", parts: [{ text: end }] },
-    });
-    expect(refused.status).toBe(503);
-    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(Number((await untilRefused(client)).headers.get("retry-after"))).toBeGreaterThan(0);
     expect((await client.sendForTask({ says: ask, taskId: id })).status.state).toBe(
       "TASK_STATE_INPUT_REQUIRED",
     );
@@ -138,9 +146,7 @@ describe("a home that is full", () => {
     const recalls = act("recalls", (task) => task.complete(`${task.memory.get("name")}`));
     const { id } = await client.sendForTask(learns);
     await fill(client);
-    await client.error("SendMessage", {
-      message: { messageId: "m", role: "ROLE_USER", parts: [{ text: end }] },
-    });
+    await untilRefused(client);
     await ring(client.owner);
     const task = await client.sendForTask({ says: recalls, taskId: id });
     expect(task.status.message?.parts).toEqual([{ text: "Ada" }]);

@@ -129,6 +129,39 @@ describe("what happened", () => {
       expect(stage.archived.size).toBe(4);
     }));
 
+  it("is shipped whole when a transaction has many items, however much a receiver has answered", () =>
+    onStage(async (stage) => {
+      for (let i = 0; i < 60; i++) stage.artifact(stage.taskWith().task);
+      // As JSON each character is six.
+      const response = "\u0000".repeat(4_096);
+      const claims = stage.claims({ want: 60 });
+      stage.settle(...claims.map((claim) => failed(claim, { response })));
+      await stage.run(10 * SECOND);
+      const attempts = stage.attempts();
+      expect(attempts).toHaveLength(60);
+      expect(new Set(attempts.map(({ n }) => n)).size).toBe(60);
+      expect(attempts.map(({ task }) => task)).toEqual(claims.map(({ task }) => task));
+      expect(attempts.every((attempt) => attempt.response === response)).toBe(true);
+    }));
+
+  it("is shipped, and numbered on, when a server before this one has written it: an item a row", () =>
+    onStage(async (stage) => {
+      deliver(stage, 2);
+      const { sql } = stage.storage;
+      const items = stage.store.outbox.next()?.items ?? [];
+      sql.exec("DELETE FROM outbox");
+      for (const { n, item } of items) {
+        const { kind, ...body } = item;
+        sql.exec("INSERT INTO outbox VALUES (?, ?, ?)", n, kind, JSON.stringify(body));
+      }
+      await stage.start();
+      expect(stage.store.outbox.next()?.items).toEqual(items);
+      deliver(stage, 1);
+      await stage.run(10 * SECOND);
+      expect(kinds(stage.archived.values())).toEqual(["config", "attempt", "attempt", "config", "attempt"]);
+      expect([...stage.archived.keys()]).toEqual([1, 2, 3, 4, 5]);
+    }));
+
   it("is shipped by a new object at once", () =>
     onStage(async (stage) => {
       deliver(stage, 1);

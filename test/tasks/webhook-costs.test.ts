@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { StoredConfig } from "../../src/delivery/stored-config.ts";
+import { apply, newRecord, receive } from "../../src/tasks/machine.ts";
 import {
   BY,
   configOf,
@@ -33,13 +34,25 @@ async function warm(stage: Stage): Promise<void> {
 
 /** What an echo writes: the task with its message, an artifact and its end, in one transaction. */
 function echo(stage: Stage, inline?: (task: string) => StoredConfig): string {
-  const task = newName("0-task");
-  stage.store.write(() => {
-    stage.task(task, inline?.(task));
-    stage.artifact(task);
-    stage.status(task, "TASK_STATE_COMPLETED");
-  });
-  return task;
+  const id = newName("0-task");
+  const created = newRecord(id, "echo", "0-context", stage.now);
+  const step = receive(created, { messageId: "m", role: "ROLE_USER", parts: [{ text: "go" }] });
+  let after = step.record;
+  const entries = [step.entry];
+  const artifact = { artifactId: "a", parts: [{ text: "x" }] };
+  for (const emission of [
+    { kind: "artifact", artifact, append: false, lastChunk: true },
+    { kind: "status", state: "TASK_STATE_COMPLETED" },
+  ] as const) {
+    const next = apply(after, emission, stage.now);
+    if (!next) throw new Error("the task has ended");
+    after = next.record;
+    entries.push(next.entry);
+  }
+  const config = inline?.(id);
+  const companion = () => void (config && stage.commands.save(after, config, 0, BY));
+  stage.store.save({ before: undefined, after, entries, companion });
+  return id;
 }
 
 describe("rows written and read", () => {
@@ -136,8 +149,36 @@ describe("rows written and read", () => {
       }
       const costs = stage.countCosts();
       await stage.run(3 * SECOND);
-      // The config and ten attempts.
+      // The config's and those of ten exchanges.
       expect(costs().rows).toBe(11);
+    }));
+
+  it("of attempts that are settled at once: one row of the outbox for all of them, and its number", () =>
+    onStage(async (stage) => {
+      await warm(stage);
+      for (let i = 0; i < 12; i++) stage.artifact(stage.taskWith().task);
+      const claims = stage.claims({ want: 12 });
+      expect(claims).toHaveLength(12);
+      expect(costOf(stage, () => stage.settle(...claims.map(delivered))).rows).toBe(12 + 2);
+      expect(stage.attempts()).toHaveLength(12 + 1);
+    }));
+});
+
+describe("under load", () => {
+  it("a notification costs 2.25 rows: 120 of echo tasks with an inline config, settled twelve at a time", () =>
+    onStage(async (stage) => {
+      await warm(stage);
+      const plain = costOf(stage, () => echo(stage)).rows;
+      // Five rows, as above, and one to leave for D1.
+      const configs = 60 * 6;
+      const costs = stage.countCosts();
+      for (let i = 0; i < 60; i++) echo(stage, configOf);
+      for (let claims = stage.claims({ want: 12 }); claims.length > 0; ) {
+        claims = stage.claims({ settled: claims.map(delivered), want: 12 });
+      }
+      await stage.run(3 * SECOND);
+      expect(stage.store.outbox.isEmpty()).toBe(true);
+      expect((costs().rows - 60 * plain - configs) / 120).toBe(2.25);
     }));
 });
 
