@@ -2,11 +2,11 @@
 //
 // Each committed transaction costs one fsync, and the runtime has one thread: under load the fsyncs are the
 // cost, not the rows. So a request that comes while a commit is under way waits for it, and all that came
-// meanwhile then write in the same turn of the event loop, which the runtime commits as one transaction. Where
-// several do, the next wave is also given a few milliseconds to gather: the callers of the last one are coming back.
-// Each of them writes inside a nested transaction of its own, so that one failure leaves the others alone.
+// meanwhile then write in the same turn of the event loop, which the runtime commits as one transaction. When they
+// are several, they also wait a few milliseconds for others: under load those are about to come. Each of them
+// writes inside a nested transaction of its own, so that one failure leaves the others alone.
 
-/** A commit for so many is followed by one that waits so long for company, if it comes soon. */
+/** When so many have waited, they and those who come soon wait so long for company. */
 const COMPANY = 3;
 const GATHER_MS = 3;
 const SOON_MS = 20;
@@ -17,9 +17,7 @@ export class Commits {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #waiting = 0;
-  /** How many have come for their turn since the newest commit began. */
-  #came = 0;
-  /** How many had come when it began. */
+  /** How many had gathered when they were let go last. */
   #wave = 0;
   #gathering: Promise<void> | undefined;
   #last: { tookMs: number; at: number } | undefined;
@@ -36,19 +34,17 @@ export class Commits {
 
   /** Resolves when it is the moment to write together with others: a commit under way is done, and a wave has gathered. */
   async turn(): Promise<void> {
-    this.#came += 1;
-    const isBusy = this.#isBusy();
-    if (this.#running === undefined && !isBusy) return;
+    if (this.#running === undefined && !this.#isBusy()) return;
     this.#waiting += 1;
     try {
       await this.#running;
-      if (isBusy) await this.#gather();
+      if (this.#isBusy()) await this.#gather();
     } finally {
       this.#waiting -= 1;
     }
   }
 
-  /** Whether the newest commit was one for several, a moment ago. */
+  /** Whether several have just waited together. */
   #isBusy(): boolean {
     return this.#wave >= COMPANY && Date.now() - (this.#last?.at ?? 0) < SOON_MS;
   }
@@ -56,6 +52,7 @@ export class Commits {
   #gather(): Promise<void> {
     this.#gathering ??= scheduler.wait(GATHER_MS).finally(() => {
       this.#gathering = undefined;
+      this.#wave = this.#waiting;
     });
     return this.#gathering;
   }
@@ -86,12 +83,11 @@ export class Commits {
 
   #sync(): Promise<void> {
     this.#dirty = false;
-    this.#wave = this.#came;
-    this.#came = 0;
     const begunAt = Date.now();
     const running = this.#storage.sync().finally(() => {
       const at = Date.now();
       this.#last = { tookMs: at - begunAt, at };
+      if (this.#waiting >= COMPANY) this.#wave = this.#waiting;
       if (this.#running === running) this.#running = undefined;
     });
     this.#running = running;

@@ -201,12 +201,19 @@ describe("a caller that floods its home", () => {
       await Promise.all(flood);
       return { slowdown: during / alone, during, admitted, refused };
     };
-    const without = await flooded({});
-    const limited = await flooded({ callerSendsPerMinute: 1_200, callerBurstMs: 1_500 });
-    expect(without.refused).toBe(0);
-    expect(limited.refused).toBeGreaterThan(100);
-    expect(limited.admitted).toBeLessThan(without.admitted);
-    expect(limited.during).toBeLessThan(without.during);
+    // The quickest of three, alternating: what else the machine does must not decide.
+    const without: number[] = [];
+    const limited: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      const free = await flooded({});
+      const held = await flooded({ callerSendsPerMinute: 1_200, callerBurstMs: 1_500 });
+      expect(free.refused).toBe(0);
+      expect(held.refused).toBeGreaterThan(100);
+      expect(held.admitted).toBeLessThan(free.admitted);
+      without.push(free.during);
+      limited.push(held.during);
+    }
+    expect(Math.min(...limited)).toBeLessThan(Math.min(...without));
   }, 120_000);
 });
 
