@@ -3,6 +3,8 @@
 // The journal's row is the notification, so a lane is one row: its head, the attempts the head has had and when
 // the next is due. A lane with a list of its own sends again what is on it, and is gone at its end.
 
+import { changing, type LaneRow, toLane } from "./lane-row.ts";
+
 export type LaneState = "active" | "paused" | "disabled";
 
 /** A notification: its row in the journal and its number among those of its config. */
@@ -45,34 +47,6 @@ export type Lane = {
   lastStatus: number | null;
   lastError: string | null;
   /** The batch that the head is frozen in. */
-  batch: string | null;
-};
-
-type Row = {
-  task: string;
-  lane: string;
-  config: string;
-  endpoint: string;
-  target: string;
-  ids: string;
-  start: number;
-  list: string | null;
-  sequence: number;
-  head: number;
-  attempt: number;
-  due: number | null;
-  pending: number;
-  clock_from: number;
-  state: string;
-  reason: string | null;
-  state_at: number;
-  delivered: number;
-  dead: number;
-  failures: number;
-  failing_since: number | null;
-  last_at: number | null;
-  last_status: number | null;
-  last_error: string | null;
   batch: string | null;
 };
 
@@ -135,7 +109,7 @@ export class Lanes {
   #lanesOf(task: string): ReadonlyMap<string, Lane> {
     const remembered = this.#remembered.get(task);
     if (remembered) return remembered;
-    const rows = this.#written.exec<Row>("SELECT * FROM lanes WHERE task = ?", task).toArray();
+    const rows = this.#written.exec<LaneRow>("SELECT * FROM lanes WHERE task = ?", task).toArray();
     const lanes = new Map(rows.map((row) => [row.lane, toLane(row)]));
     this.#remember(task, lanes);
     return lanes;
@@ -258,15 +232,15 @@ export class Lanes {
 
   loadBatch(id: string): string | undefined {
     const query = "SELECT members FROM batches WHERE id = ?";
-    return this.#written.exec<{ members: string }>(query, id).toArray()[0]?.members;
+    return this.#sql.exec<{ members: string }>(query, id).toArray()[0]?.members;
   }
 
   saveBatch(id: string, members: string): void {
-    this.#written.exec("INSERT OR REPLACE INTO batches VALUES (?, ?)", id, members);
+    this.#sql.exec("INSERT OR REPLACE INTO batches VALUES (?, ?)", id, members);
   }
 
   deleteBatch(id: string): void {
-    this.#written.exec("DELETE FROM batches WHERE id = ?", id);
+    this.#sql.exec("DELETE FROM batches WHERE id = ?", id);
   }
 
   /** Deletes batches whose members have all been deleted or stopped. */
@@ -275,56 +249,4 @@ export class Lanes {
       "DELETE FROM batches WHERE id NOT IN (SELECT batch FROM lanes WHERE batch IS NOT NULL)",
     );
   }
-}
-
-function changing(lane: Lane) {
-  return [
-    lane.sequence,
-    lane.head,
-    lane.attempt,
-    lane.due,
-    lane.pending ? 1 : 0,
-    lane.clockFrom,
-    lane.state,
-    lane.reason,
-    lane.stateAt,
-    lane.delivered,
-    lane.dead,
-    lane.failures,
-    lane.failingSince,
-    lane.lastAt,
-    lane.lastStatus,
-    lane.lastError,
-    lane.batch,
-  ];
-}
-
-function toLane(row: Row): Lane {
-  return {
-    task: row.task,
-    lane: row.lane,
-    config: row.config,
-    endpoint: row.endpoint,
-    target: row.target,
-    ids: row.ids,
-    start: row.start,
-    list: row.list === null ? null : (JSON.parse(row.list) as Notification[]),
-    sequence: row.sequence,
-    head: row.head,
-    pending: row.pending === 1,
-    attempt: row.attempt,
-    due: row.due,
-    clockFrom: row.clock_from,
-    state: row.state as LaneState,
-    reason: row.reason,
-    stateAt: row.state_at,
-    delivered: row.delivered,
-    dead: row.dead,
-    failures: row.failures,
-    failingSince: row.failing_since,
-    lastAt: row.last_at,
-    lastStatus: row.last_status,
-    lastError: row.last_error,
-    batch: row.batch,
-  };
 }

@@ -1,4 +1,4 @@
-// What D1 and the metrics are told of a home's notifications: rows, in order, that are deleted when both have them.
+// What D1 and the metrics are told of a home's notifications: items, in order, that are deleted when both have them.
 //
 // Attempts live here until D1 has them; from then on D1 has the only copy. A shipment may be made twice with the
 // effect of one, because its items are numbered and both receivers remember the newest number.
