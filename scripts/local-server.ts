@@ -29,8 +29,8 @@ export type ServeOptions = {
   build?: string;
   /** How often the cron trigger is fired; default 60. */
   cronSeconds?: number;
-  /** How names are resolved, and whom to trust, where webhooks may not lead inside; default: as Node does. */
-  outbound?: Pick<OutboundServiceOptions, "lookup" | "ca">;
+  /** How names are resolved, and whom to trust, where webhooks may not lead inside; default: as the service does. */
+  outbound?: Pick<OutboundServiceOptions, "findAddresses" | "ca">;
 };
 
 /** A running server; its `url` has no trailing slash. */

@@ -7,7 +7,6 @@
 // a header that it takes away from every real answer; the small Worker turns it into an error, which no receiver can
 // forge (src/outbound/failure.ts reads it).
 
-import { lookup as systemLookup } from "node:dns";
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import { Agent, request as connect } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
@@ -15,13 +14,14 @@ import { pipeline } from "node:stream";
 import type { V4WorkerOptions } from "miniflare";
 import { type FetchFailure, SERVICE_ERROR } from "../src/outbound/failure.ts";
 import { isPublicAddress } from "../src/outbound/guard.ts";
+import { createFindByDns, type FindAddresses, findBySystem } from "./names.ts";
 
 export type OutboundServiceOptions = {
   /** Reached wherever it is: the operator named it, and it alone, with its path. */
   dohUrl: string;
   compatibilityDate: string;
-  /** How names are resolved when a connection is made; default: as the system does. */
-  lookup?: LookupFunction;
+  /** How names are resolved when a connection is made; default: by DNS, and the resolver's as the system does. */
+  findAddresses?: FindAddresses;
   /** Certificate authorities in PEM; default: those of Node, with NODE_EXTRA_CA_CERTS. */
   ca?: string[];
 };
@@ -58,16 +58,16 @@ export function createOutboundService(options: OutboundServiceOptions): Outbound
 
 /** Makes the request whose URL is in its header, and passes on the answer as it comes. */
 export function createOutboundHandler(options: Omit<OutboundServiceOptions, "compatibilityDate">) {
-  const { dohUrl, ca, lookup = systemLookup as LookupFunction } = options;
+  const { dohUrl, ca, findAddresses } = options;
   const resolver = withoutQuery(URL.parse(dohUrl));
   // Free connections are closed before most servers would: one that dies as it is taken costs an attempt.
   const settings = { keepAlive: true, timeout: 4_000, rejectUnauthorized: true, ...(ca && { ca }) };
   // Two pools: a connection to the resolver may lead inside, and is not for anybody else.
-  const filtered = new Agent({ ...settings, lookup: publicOnly(lookup) });
-  const trusted = new Agent({ ...settings, lookup });
+  const filtered = { agent: new Agent(settings), find: publicOnly(findAddresses ?? createFindByDns()) };
+  const trusted = { agent: new Agent(settings), find: findAddresses ?? findBySystem };
 
-  /** Who may connect to `url`; undefined: nobody. */
-  function agentFor(url: URL): Agent | undefined {
+  /** How `url` may be connected to; undefined: not at all. */
+  function wayTo(url: URL): Way | undefined {
     if (url.protocol !== "https:") return undefined;
     if (withoutQuery(url) === resolver) return trusted;
     // A host that is an address is connected to without a lookup.
@@ -78,18 +78,22 @@ export function createOutboundHandler(options: Omit<OutboundServiceOptions, "com
   return {
     handle(incoming: IncomingMessage, outgoing: ServerResponse): void {
       const url = URL.parse(String(incoming.headers[URL_HEADER]));
-      const agent = url === null ? undefined : agentFor(url);
-      if (url === null || agent === undefined) refuse(incoming, outgoing, "blocked_destination");
-      else forward(incoming, outgoing, url, agent);
+      const way = url === null ? undefined : wayTo(url);
+      if (url === null || way === undefined) refuse(incoming, outgoing, "blocked_destination");
+      else forward(incoming, outgoing, url, way);
     },
     close() {
-      filtered.destroy();
-      trusted.destroy();
+      filtered.agent.destroy();
+      trusted.agent.destroy();
     },
   };
 }
 
-function forward(incoming: IncomingMessage, outgoing: ServerResponse, url: URL, agent: Agent): void {
+/** The connections that may be used again, and where new ones lead. */
+type Way = { agent: Agent; find: FindAddresses };
+
+function forward(incoming: IncomingMessage, outgoing: ServerResponse, url: URL, { agent, find }: Way): void {
+  const over = new AbortController();
   const sent = connect({
     host: hostOf(url),
     port: url.port || 443,
@@ -97,6 +101,7 @@ function forward(incoming: IncomingMessage, outgoing: ServerResponse, url: URL, 
     method: incoming.method ?? "GET",
     headers: { ...passed(incoming.headers), host: url.host },
     agent,
+    lookup: toLookup(find, over.signal),
   });
   let inHandshake = false;
   sent.on("socket", (socket) => {
@@ -109,11 +114,20 @@ function forward(incoming: IncomingMessage, outgoing: ServerResponse, url: URL, 
       inHandshake = false;
     });
   });
-  sent.on("error", (error) => refuse(incoming, outgoing, classify(error, inHandshake)));
+  let received: IncomingMessage | undefined;
+  sent.on("error", (error) => {
+    // What comes after the end of an answer is none of it.
+    if (!received?.complete) refuse(incoming, outgoing, classify(error, inHandshake));
+  });
   sent.on("response", (answer) => {
-    outgoing.writeHead(answer.statusCode ?? 502, passed(answer.headers));
-    // A body that breaks off breaks off for the Worker as well.
-    pipeline(answer, outgoing, () => {});
+    received = answer;
+    try {
+      passOn(answer, outgoing);
+    } catch {
+      // An error thrown here would end the process: a receiver must not be able to cause one.
+      sent.destroy();
+      refuse(incoming, outgoing, "network_error");
+    }
   });
   // An answer that wants another protocol is none; Node tells of it by this event alone.
   sent.on("upgrade", (_answer, socket) => {
@@ -121,9 +135,21 @@ function forward(incoming: IncomingMessage, outgoing: ServerResponse, url: URL, 
     refuse(incoming, outgoing, "network_error");
   });
   // The Worker has lost interest: its time is over, or it has read enough.
-  outgoing.on("close", () => sent.destroy());
+  outgoing.on("close", () => {
+    over.abort();
+    sent.destroy();
+  });
   incoming.on("error", () => sent.destroy());
   incoming.pipe(sent);
+}
+
+/** Throws for what is no answer: interim statuses that end a request, and those that HTTP does not have. */
+function passOn(answer: IncomingMessage, outgoing: ServerResponse): void {
+  const { statusCode = 0 } = answer;
+  if (statusCode < 200) throw new Error(`${statusCode} is no status of an answer`);
+  outgoing.writeHead(statusCode, passed(answer.headers));
+  // A body that breaks off breaks off for the Worker as well.
+  pipeline(answer, outgoing, () => {});
 }
 
 function refuse(incoming: IncomingMessage, outgoing: ServerResponse, failure: FetchFailure): void {
@@ -133,28 +159,40 @@ function refuse(incoming: IncomingMessage, outgoing: ServerResponse, failure: Fe
 }
 
 class BlockedError extends Error {}
+class UnresolvedError extends Error {}
 
 /** Refuses a name if any of its addresses is not public, rather than choosing among them. */
-function publicOnly(resolve: LookupFunction): LookupFunction {
-  return (host, options, callback) => {
-    resolve(host, { ...options, all: true }, (error, found) => {
-      const addresses = Array.isArray(found) ? found : [];
-      const [first] = addresses;
-      if (error !== null) callback(error, "");
-      else if (first === undefined || !addresses.every(({ address }) => isPublicAddress(address))) {
-        callback(new BlockedError(`${host} does not lead to public addresses alone`), "");
-      } else if (options.all) callback(null, addresses);
-      else callback(null, first.address, first.family);
-    });
+function publicOnly(find: FindAddresses): FindAddresses {
+  return async (host, signal) => {
+    const addresses = await find(host, signal);
+    if (addresses.every(({ address }) => isPublicAddress(address))) return addresses;
+    throw new BlockedError(`${host} does not lead to public addresses alone`);
+  };
+}
+
+/** As a connection wants it, which then uses no other addresses. */
+function toLookup(find: FindAddresses, signal: AbortSignal): LookupFunction {
+  return (host, { all }, callback) => {
+    find(host, signal).then(
+      (addresses) => {
+        const [first] = addresses;
+        if (first === undefined) callback(new UnresolvedError(`${host} has no address`), "");
+        else if (all) callback(null, addresses);
+        else callback(null, first.address, first.family);
+      },
+      (cause: unknown) => {
+        const isBlocked = cause instanceof BlockedError;
+        callback(isBlocked ? cause : new UnresolvedError(`${host} cannot be resolved`, { cause }), "");
+      },
+    );
   };
 }
 
 function classify(error: NodeJS.ErrnoException, inHandshake: boolean): FetchFailure {
   if (error instanceof BlockedError) return "blocked_destination";
-  const code = error.code ?? "";
-  if (/^(ENOTFOUND|ENODATA|EAI_)/.test(code)) return "dns_failure";
+  if (error instanceof UnresolvedError) return "dns_failure";
   // A handshake also ends when the network does.
-  const lost = /^(ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|ENETDOWN|EHOSTUNREACH)$/.test(code);
+  const lost = /^(ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|ENETDOWN|EHOSTUNREACH)$/.test(error.code ?? "");
   return inHandshake && !lost ? "tls_error" : "network_error";
 }
 

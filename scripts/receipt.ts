@@ -45,7 +45,7 @@ function describeVerdict(verdict: Verdict): string {
   const { checks } = verdict.value;
   if (checks.length === 0) return yellow("not verified");
   const signatures = checks.filter((check) => check === "v1" || check === "v1a");
-  const said = [`signature verified (${signatures.join(", ")})`];
+  const said = signatures.length > 0 ? [`signature verified (${signatures.join(", ")})`] : [];
   if (checks.includes("token")) said.push("token verified");
   if (checks.includes("jwt")) said.push("JWT verified");
   return green(said.join(" · "));

@@ -10,6 +10,7 @@ import {
   type Verified,
   type VerifierOptions,
 } from "../src/verify/index.ts";
+import { checkToken } from "../src/verify/verifier.ts";
 import { Refusal } from "./command.ts";
 
 export type CheckOptions = {
@@ -56,7 +57,13 @@ export function createChecks({ secrets, token, jwksUrl, url }: CheckOptions): Ch
       // Another token may be what the config was told to send: only the sender's own can be verified.
       if (withJwt && issuer.includes(issuerOf(headers.authorization))) return withJwt.verify(arrived);
       if (plain) return plain.verify(arrived);
-      return { ok: true, value: { id: String(headers["webhook-id"]), checks: [] } };
+      const unsigned = (checks: Verified["checks"]): Verdict => ({
+        ok: true,
+        value: { id: String(headers["webhook-id"]), checks },
+      });
+      if (token === undefined) return unsigned([]);
+      const checked = await checkToken(headers, token);
+      return checked.ok ? unsigned(["token"]) : checked;
     },
   };
 }

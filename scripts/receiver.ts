@@ -48,7 +48,10 @@ command(async () => {
   const receive = createReceive(options, checks, url);
   server.on("request", (request, response) => {
     // Somebody who leaves in the middle is no reason to end.
-    receive(request, response).catch((error: unknown) => console.error(`A request broke: ${error}`));
+    receive(request, response).catch((error: unknown) => {
+      console.error(`A request broke: ${error}`);
+      if (!response.headersSent) answer(response, 500, "");
+    });
   });
   closeOnSignal(async () => {
     server.closeAllConnections();
@@ -80,7 +83,9 @@ function createReceive({ fail, status, slowMs }: Options, { check }: Checks, url
   let count = 0;
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { pathname, searchParams } = new URL(request.url ?? "/", url);
+    const target = URL.parse(request.url ?? "/", url);
+    if (target === null) return answer(response, 400, "no URL");
+    const { pathname, searchParams } = target;
     const challenge = searchParams.get("challenge");
     if (request.method === "GET" && pathname.endsWith("/validate") && challenge !== null) {
       console.log("Asked to echo a challenge: done.\n");
@@ -154,6 +159,7 @@ function readOptions(): Options | undefined {
     if (jwks !== "off" && !/^https?:$/.test(URL.parse(jwks)?.protocol ?? "")) {
       throw new Error('--jwks must be a URL or "off".');
     }
+    if (values.token === "") throw new Error("--token must not be empty.");
     const status = values.status === undefined ? undefined : whole("--status", values.status, 200, 599);
     return {
       port: whole("PORT", process.env.PORT || "8788", 0, 65_535),

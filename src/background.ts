@@ -5,8 +5,14 @@ import type { HomeOperator, WorkDeps } from "./admin/deps.ts";
 import { fileDeadLetters } from "./admin/filing.ts";
 import { driveRetryJob, driveRetryJobs } from "./admin/job-driver.ts";
 import { trimHistory } from "./admin/retention.ts";
+import type { AuditEvent } from "./audit/entry.ts";
 import type { Config } from "./config.ts";
-import { consumeDeadLetters, consumeDoorbells, type QueueMessage } from "./delivery/doorbell.ts";
+import {
+  consumeDeadLetters,
+  consumeDoorbells,
+  isOfOtherVersion,
+  type QueueMessage,
+} from "./delivery/doorbell.ts";
 import type { Doorbell, Endpoint } from "./delivery/exchange.ts";
 import { readInbox } from "./store/audit-inbox.ts";
 import { takeOverdueHomes } from "./store/homes.ts";
@@ -31,6 +37,8 @@ export type BackgroundDeps = Omit<WorkDeps, "homeAt"> & {
   ringLater(doorbell: Doorbell, delaySeconds: number): Promise<void>;
   /** Has the chain of administration take over what was told in the database. */
   collectAudit(): Promise<void>;
+  /** Adds to the chain of administration. */
+  recordAudit(event: AuditEvent): Promise<void>;
   count(delta: MetricsDelta): Promise<unknown>;
 };
 
@@ -58,7 +66,7 @@ export async function consumeDeliveries(
 
 function jobOf({ body }: QueueMessage): string | undefined {
   const { kind, id } = (body ?? {}) as { kind?: unknown; id?: unknown };
-  return kind === "retry-job" && typeof id === "string" ? id : undefined;
+  return kind === "retry-job" && typeof id === "string" && !isOfOtherVersion(body) ? id : undefined;
 }
 
 /** Files notifications that died, and has doorbells rung again that nobody could ring. */
@@ -68,7 +76,10 @@ export async function consumeDead(messages: readonly QueueMessage[], deps: Backg
     ringLater: deps.ringLater,
     countDoorbells: async (count) => {
       const counters = { [metricKey("a2a_webhook_doorbells_failed_total")]: count };
-      await deps.count({ source: "", number: 0, counters, observations: {}, gauges: {} });
+      await Promise.all([
+        deps.count({ source: "", number: 0, counters, observations: {}, gauges: {} }),
+        deps.recordAudit({ kind: "doorbells.failed", detail: { count } }),
+      ]);
     },
   });
 }

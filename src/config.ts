@@ -10,6 +10,7 @@ import { err, ok, type Result } from "./lib/result.ts";
 import {
   choice,
   type Described,
+  exactOrigins,
   flag,
   hostNames,
   httpsUrl,
@@ -77,6 +78,7 @@ const settings = {
   WEBHOOK_BURST: integer(1, 100_000),
   WEBHOOK_GLOBAL_PER_MINUTE: integer(0, 10_000_000),
   WEBHOOK_CHALLENGE: choice("off", "warn", "required"),
+  WEBHOOK_TOKEN_ORIGINS: exactOrigins,
   WEBHOOK_TIMEOUT_SECONDS: integer(1, 30),
   WEBHOOK_RETRY_SECONDS: integers(0, 604_800),
   WEBHOOK_RETENTION_DAYS: integer(1, 3_650),
@@ -180,7 +182,7 @@ export type Config = Readonly<{
   /** When a home is behind: so many calls wait for a commit, or one took so long; 0: never. */
   shedWaiting: number;
   shedCommitMs: number;
-  /** When its notifications are: one is overdue for so long, or so many configs have one waiting; 0: never. */
+  /** When its notifications to an origin are: one is overdue so long, or so many configs have one waiting; 0: never. */
   shedOverdueMs: number;
   shedBacklog: number;
   extendedCard: boolean;
@@ -207,6 +209,8 @@ export type Config = Readonly<{
   /** For the whole deployment; 0: unlimited. */
   webhookGlobalPerMinute: number;
   webhookChallenge: "off" | "warn" | "required";
+  /** Where tokens may be had from besides the receiver itself, where that has to pass the challenge. */
+  webhookTokenOrigins: readonly string[];
   /** Of one attempt, the answer's body included. */
   webhookTimeoutMs: number;
   /** The delay before each attempt; their number is that of the attempts. */
@@ -293,6 +297,7 @@ export function loadConfig(env: object): Result<Config, string[]> {
       webhookBurst: vars.WEBHOOK_BURST,
       webhookGlobalPerMinute: vars.WEBHOOK_GLOBAL_PER_MINUTE,
       webhookChallenge: vars.WEBHOOK_CHALLENGE,
+      webhookTokenOrigins: Object.freeze(vars.WEBHOOK_TOKEN_ORIGINS),
       webhookTimeoutMs: vars.WEBHOOK_TIMEOUT_SECONDS * 1_000,
       webhookRetryMs: Object.freeze(vars.WEBHOOK_RETRY_SECONDS.map((seconds) => seconds * 1_000)),
       webhookRetentionMs: vars.WEBHOOK_RETENTION_DAYS * 86_400_000,

@@ -15,6 +15,7 @@ import { logRefusal } from "./auth/refusal.ts";
 import { createStrangers } from "./auth/strangers.ts";
 import { type BackgroundDeps, consumeDead, consumeDeliveries, type Home, runCron } from "./background.ts";
 import { type Config, loadConfig } from "./config.ts";
+import { toMessage } from "./delivery/exchange.ts";
 import { parseKeyRing } from "./keys/ring.ts";
 import { parseSigningKeys, publicJwks } from "./keys/signing-keys.ts";
 import { createCardSigner } from "./operations/card-signatures.ts";
@@ -155,9 +156,12 @@ function backgroundOf(env: Env, config: Config): BackgroundDeps {
     db: env.DB,
     homeAt: (id) => env.HOMES.get(env.HOMES.idFromString(id)) as unknown as Home,
     endpointAt: (name) => endpointOf(env, name),
-    wakeJob: (message) => env.DELIVERIES.send(message),
-    ringLater: async (doorbell, delaySeconds) => void (await env.DELIVERIES.send(doorbell, { delaySeconds })),
+    wakeJob: (message) => env.DELIVERIES.send(toMessage(message)),
+    ringLater: async (doorbell, delaySeconds) => {
+      await env.DELIVERIES.send(toMessage(doorbell), { delaySeconds });
+    },
     count: (delta) => metricsOf(env).add(delta),
+    recordAudit: (event) => auditOf(env).record(event),
     collectAudit: () => auditOf(env).collect(),
     now: Date.now,
   };

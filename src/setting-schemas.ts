@@ -109,6 +109,11 @@ export const origins = listOf("origins such as https://app.example.com, separate
   items.every((item) => item === "*" || isOrigin(item)),
 );
 
+export const exactOrigins = listOf(
+  "origins such as https://login.example.com, separated by commas",
+  (items) => items.every(isOrigin),
+);
+
 export const hostNames = listOf("host names without port, separated by commas, or *", (items) =>
   items.every((item) => item === "*" || URL.parse(`http://${item}/`)?.host === item),
 );

@@ -100,6 +100,7 @@ describe("the vars of wrangler.toml", () => {
       webhookBurst: 10,
       webhookGlobalPerMinute: 0,
       webhookChallenge: "warn",
+      webhookTokenOrigins: [],
       webhookTimeoutMs: 15_000,
       webhookRetryMs: [
         0, 5_000, 30_000, 120_000, 600_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 50_400_000,
@@ -316,6 +317,7 @@ describe.each([
   ["WEBHOOK_PORTS", ["", ",", "0", "65536", "443,many", "443 8443", "-1", "4.5"]],
   ["WEBHOOK_RETRY_SECONDS", ["", "0,-5", "0,604801", "0;5", "soon"]],
   ["WEBHOOK_CHALLENGE", ["", "on", "Required"]],
+  ["WEBHOOK_TOKEN_ORIGINS", ["*", "login.example", "https://login.example/", "https://*.a.example"]],
   ["DOH_URL", ["", "dns", "http://dns.example/dns-query"]],
   ["ADMIN_KEY", ["", "k".repeat(31)]],
   ["ENCRYPTION_KEYS", [""]],
@@ -366,6 +368,15 @@ describe.each([
     expect(configOf({ ...defaults, [name]: ` ${items.join(" , ")},` })).toMatchObject({ [key]: items });
     expect(configOf({ ...defaults, [name]: "" })).toMatchObject({ [key]: [] });
     expect(configOf({ ...defaults, [name]: "*" })).toMatchObject({ [key]: ["*"] });
+  });
+});
+
+describe("WEBHOOK_TOKEN_ORIGINS", () => {
+  it("is a list or none", () => {
+    const text = " https://login.example , https://id.example:8443,";
+    const items = ["https://login.example", "https://id.example:8443"];
+    expect(configOf({ ...defaults, WEBHOOK_TOKEN_ORIGINS: text }).webhookTokenOrigins).toEqual(items);
+    expect(configOf({ ...defaults, WEBHOOK_TOKEN_ORIGINS: "" }).webhookTokenOrigins).toEqual([]);
   });
 });
 

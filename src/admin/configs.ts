@@ -5,7 +5,12 @@
 
 import type { Operator } from "../auth/operator.ts";
 import type { DeliveryHealth } from "../delivery/exchange.ts";
-import { type PushSecrets, rotateSecret, sealingContext } from "../delivery/push-secrets.ts";
+import {
+  MAX_OLDER_SECRETS,
+  type PushSecrets,
+  rotateSecret,
+  sealingContext,
+} from "../delivery/push-secrets.ts";
 import { open, seal } from "../keys/sealing.ts";
 import { encodeBase64 } from "../lib/base64.ts";
 import type { Result } from "../lib/result.ts";
@@ -101,7 +106,9 @@ export const configRoutes: readonly AnyRoute[] = [
     summary: "Give a config a new secret",
     description:
       "Notifications are signed with the new secret and, until the overlap is over, with the one before too. " +
-      "This answer is the only one that shows it.",
+      "This answer is the only one that shows it. " +
+      `At most ${MAX_OLDER_SECRETS} older secrets sign at once: one more rotation is refused until one of them has ` +
+      "ended, unless `overlapSeconds` is 0, which ends them all.",
     fields: {
       secret,
       overlapSeconds: integer("How long the secret before signs too.", {
@@ -173,14 +180,22 @@ async function rotate(
   const secrets = was === null ? {} : await openSecrets(deps, was, context);
   const now = deps.now();
   const rotated = rotateSecret(secrets, { value: secret, now, overlapMs: overlapSeconds * 1_000 });
-  const sealed = await seal(deps.ring, JSON.stringify(rotated), context);
+  if (!rotated.ok) throw tooManySecrets(rotated.error.possibleAt);
+  const sealed = await seal(deps.ring, JSON.stringify(rotated.value), context);
   orThrow(await home.rotateSecret({ ...key, by: toBy(row.owner, { operator }), sealed, was }));
-  const until = Math.max(0, ...(rotated.secrets ?? []).map((older) => older.until ?? 0));
+  const until = Math.max(0, ...(rotated.value.secrets ?? []).map((older) => older.until ?? 0));
   return { secret, previousValidUntil: until === 0 ? null : toTime(until) };
 }
 
 function toBy(owner: string, { operator }: { operator: Operator }) {
   return { owner, actor: operator.actor };
+}
+
+function tooManySecrets(possibleAt: number): A2AError {
+  const message =
+    `The current secret and ${MAX_OLDER_SECRETS} older ones sign, which are as many as may: rotate from ` +
+    `${toTime(possibleAt)} on, when enough have ended, or with overlapSeconds 0, which ends all older ones.`;
+  return new A2AError("UNSUPPORTED_OPERATION", { message });
 }
 
 async function openSecrets({ ring }: AdminDeps, sealed: string, context: string): Promise<PushSecrets> {

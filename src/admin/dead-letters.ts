@@ -1,12 +1,14 @@
 // Dead letters: notifications that were given up, for somebody to look at, retry or discard.
 //
-// A retry asks the home first and marks the letter then: if the mark is lost, the letter is dead in this list and
-// alive in its home, and is marked when it is delivered. The other way round it could be retrying for ever.
+// A retry marks the letter before it asks the home, so that nobody can discard it on its way, and takes the mark back if
+// the home does not take the letter. Whoever dies in between leaves a letter that is retrying and is not sent; that is
+// why a letter may also be retried while it is retrying.
 
 import type { Operator } from "../auth/operator.ts";
 import { orThrow } from "../operations/or-throw.ts";
 import { A2AError } from "../protocol/errors.ts";
 import {
+  type DeadLetterState,
   type FiledLetter,
   findDeadLetter,
   type ListedLetter,
@@ -82,10 +84,11 @@ export const deadLetterRoutes: readonly AnyRoute[] = [
     fields: {},
     answer: DeadLetterWithBody,
     async handle(deps, { path }) {
+      const found = await find(deps, path);
+      await markDeadLetters(deps.db, [found], { from: ["dead"], to: "discarded", now: deps.now() });
       const letter = await find(deps, path);
-      if (letter.state !== "dead" && letter.state !== "discarded") throw isOver(letter);
-      await markDeadLetters(deps.db, [letter], { from: ["dead"], to: "discarded", now: deps.now() });
-      return withBody(await find(deps, path));
+      if (letter.state !== "discarded") throw isOver(letter);
+      return withBody(letter);
     },
   }),
 ];
@@ -115,16 +118,32 @@ async function retry(
 ): Promise<ReturnType<typeof withBody>> {
   const letter = await find(deps, path);
   if (letter.state !== "dead" && letter.state !== "retrying") throw isOver(letter);
+  const mark = (from: DeadLetterState, to: DeadLetterState) =>
+    markDeadLetters(deps.db, [letter], { from: [from], to, now: deps.now() });
+  if (letter.state === "dead" && (await mark("dead", "retrying")) === 0) {
+    const changed = await find(deps, path);
+    if (changed.state !== "retrying") throw isOver(changed);
+    return withBody(changed);
+  }
+  try {
+    await giveBack(deps, letter, actor);
+  } catch (error) {
+    // One that was retrying before may be under way.
+    if (letter.state === "dead") await mark("retrying", "dead");
+    throw error;
+  }
+  return withBody(await find(deps, path));
+}
+
+/** Gives a letter to its home; throws if that does not take it. */
+async function giveBack(deps: AdminDeps, letter: FiledLetter, actor: string): Promise<void> {
   const { owner, task, config, seq, sequence } = letter;
   const home = deps.homeAt(letter.home);
-  const retried = [{ task, config, seq, sequence }];
-  const { gone } = orThrow(await home.retryDead(retried, { owner, actor }));
+  const { gone } = orThrow(await home.retryDead([{ task, config, seq, sequence }], { owner, actor }));
   if (gone.length > 0) {
     const message = "This notification cannot be retried: its config or its task exists no more.";
     throw new A2AError("UNSUPPORTED_OPERATION", { message });
   }
-  await markDeadLetters(deps.db, [letter], { from: ["dead"], to: "retrying", now: deps.now() });
-  return withBody(await find(deps, path));
 }
 
 function isOver({ state }: FiledLetter): A2AError {

@@ -44,7 +44,9 @@ export const deliveryRoutes: readonly AnyRoute[] = [
     verb: "GET",
     path: "/admin/v1/notifications/{id}",
     summary: "See all attempts to deliver one notification, the first one first",
-    description: "The id is its `webhook-id`. Attempts come here some seconds after they were made.",
+    description:
+      "The id is its `webhook-id`, or its `id` in the body of a batch, whose own `webhook-id` is not found here. " +
+      "Attempts come here some seconds after they were made.",
     fields: {},
     answer: Notification,
     async handle({ db }, { path: { id = "" } }) {

@@ -12,6 +12,7 @@ import type { Result } from "../lib/result.ts";
 import { A2AError, type Failure } from "../protocol/errors.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
 import type { Session } from "../store/sessions.ts";
+import type { Death } from "../tasks/dead-letters.ts";
 import type { Erased, Erasure } from "../tasks/erase.ts";
 import type { ExportPage, ExportPlace } from "../tasks/export.ts";
 
@@ -33,8 +34,8 @@ export type HomeOperator = {
   exportPage(place: ExportPlace | undefined): Promise<ExportPage>;
   /** Erases some of what it holds of its owner. */
   erase(erasure: Erasure): Promise<Erased>;
-  /** They are in D1 now. The ids of those that were erased meanwhile, and have to leave it again. */
-  deadFiled(letters: Pick<DeadLetter, "id" | "task">[]): Promise<string[]>;
+  /** These deaths are in D1 now. The ids of those that were erased meanwhile, and have to leave it again. */
+  deadFiled(deaths: Death[]): Promise<string[]>;
   /** Gives dead notifications another life; `gone` are those whose config or task exists no more. */
   retryDead(letters: DeadQuery[], by: By): Promise<Result<{ accepted: number; gone: DeadQuery[] }, Failure>>;
   /** Sends again what was committed between two times (ms, both inclusive). */

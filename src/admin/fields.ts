@@ -25,7 +25,8 @@ export type ValuesOf<F extends Fields> = { [K in RequiredOf<F>]: ValueOf<F[K]> }
   [K in Exclude<keyof F, RequiredOf<F>>]?: ValueOf<F[K]> | undefined;
 };
 
-const MAX_TEXT = 2_048;
+/** Above all that a list can show: an owner is an issuer of 512 and a name of 255 characters, each up to 9 long. */
+const MAX_TEXT = 8_192;
 
 export function text(description: string, maxLength = MAX_TEXT): Field<string, false> {
   const schema = textOf(maxLength).check(z.minLength(1, "must not be empty"));

@@ -1,10 +1,11 @@
 // Retries of many dead letters, chunk by chunk: a message in the queue is a chunk, and the cron sees to jobs whose
-// message was lost or whose holder died. store/retry-jobs says why a chunk may safely be repeated.
+// message was lost or whose holder died. store/retry-chunks says why a chunk may safely be repeated.
 //
 // Homes are asked side by side; the letters of one config go to its home in one call, in order.
 
 import type { ListedLetter } from "../store/dead-letters.ts";
-import { advanceRetryJob, claimRetryJob, idleRetryJobs, readChunk } from "../store/retry-jobs.ts";
+import { finishChunk, takeChunk } from "../store/retry-chunks.ts";
+import { claimRetryJob, idleRetryJobs } from "../store/retry-jobs.ts";
 import { log } from "../telemetry/log.ts";
 import type { WorkDeps } from "./deps.ts";
 
@@ -14,25 +15,22 @@ const LEASE_MS = 60_000;
 /** Jobs that one run of the cron moves on. */
 const JOBS = 10;
 
-/** Retries the next chunk of a job, if it runs and nobody else does, and asks for the one after. */
+/** Retries the next chunk of a job, if there is one and nobody else does, and asks for the one after. */
 export async function driveRetryJob(deps: WorkDeps, id: string): Promise<void> {
   const now = deps.now();
   const job = await claimRetryJob(deps.db, id, { now, leaseUntil: now + LEASE_MS });
   if (!job) return;
-  const { rows, next } = await readChunk(deps.db, job, CHUNK);
-  const groups = Map.groupBy(rows, ({ home, task, config }) => JSON.stringify([home, task, config]));
+  const chunk = await takeChunk(deps.db, job, { limit: CHUNK, now });
+  const groups = Map.groupBy(chunk.letters, ({ home, task, config }) => JSON.stringify([home, task, config]));
   const results = await Promise.all(
     [...groups.values()].map((letters) => retryGroup(deps, letters, job.actor)),
   );
-  const retried = results.flatMap(({ accepted }) => accepted);
-  const advanced = await advanceRetryJob(deps.db, job, {
-    retried,
-    gone: results.reduce((sum, { gone }) => sum + gone, 0),
-    failed: results.reduce((sum, { failed }) => sum + failed, 0),
-    next,
+  const advanced = await finishChunk(deps.db, job, chunk, {
+    gone: results.flatMap(({ gone }) => gone),
+    failed: results.flatMap(({ failed }) => failed),
     now: deps.now(),
   });
-  if (advanced && next !== undefined) await wakeJob(deps, id);
+  if (advanced && !chunk.isLast) await wakeJob(deps, id);
 }
 
 /** Moves on jobs that nobody holds; called by the cron. */
@@ -49,7 +47,8 @@ export async function wakeJob(deps: Pick<WorkDeps, "wakeJob">, id: string): Prom
   }
 }
 
-type GroupResult = { accepted: ListedLetter[]; gone: number; failed: number };
+/** What their home has not taken back. */
+type GroupResult = { gone: ListedLetter[]; failed: ListedLetter[] };
 
 /** Retries the letters of one config, in the order of their events. */
 async function retryGroup(
@@ -58,7 +57,7 @@ async function retryGroup(
   actor: string,
 ): Promise<GroupResult> {
   const [first] = letters;
-  if (!first) return { accepted: [], gone: 0, failed: 0 };
+  if (!first) return { gone: [], failed: [] };
   const asked = letters
     .map(({ task, config, seq, sequence }) => ({ task, config, seq, sequence }))
     .toSorted((a, b) => a.seq - b.seq);
@@ -66,11 +65,11 @@ async function retryGroup(
     const answer = await homeAt(first.home).retryDead(asked, { owner: first.owner, actor });
     if (answer.ok) {
       const gone = new Set(answer.value.gone.map(({ seq }) => seq));
-      return { accepted: letters.filter(({ seq }) => !gone.has(seq)), gone: gone.size, failed: 0 };
+      return { gone: letters.filter(({ seq }) => gone.has(seq)), failed: [] };
     }
     log("warn", "a home refused to retry dead letters", { home: first.home, failure: answer.error });
   } catch (error) {
     log("warn", "a home could not be asked to retry dead letters", { home: first.home, error });
   }
-  return { accepted: [], gone: 0, failed: letters.length };
+  return { gone: [], failed: letters };
 }

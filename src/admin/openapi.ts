@@ -13,9 +13,14 @@ const errors: Readonly<Record<string, string>> = {
   404: "There is no such thing.",
   408: "The body has not come in time.",
   413: "The body is too large.",
+  429: "Requests without a valid credential have come from this address too often.",
   500: "A bug. The server's log has more under the request's id.",
   503: "What holds the answer cannot be reached now.",
 };
+
+/** Of those answers that say when to try again. */
+const retryAfter = { "Retry-After": { description: "In seconds.", schema: { type: "integer", minimum: 0 } } };
+const withRetryAfter: readonly string[] = ["429", "503"];
 
 const CREDENTIALS =
   "ADMIN_KEY, or a credential with the scope of operators that the operation names; `admin:*` has all of them.";
@@ -83,7 +88,10 @@ function toOperation(each: AnyRoute): Json {
     ...(hasBody ? [] : Object.entries(fields)).map(([name, field]) => toParameter(name, field)),
   ];
   const responses: Record<string, Json> = { [status]: toResponse("It is done.", answer, media) };
-  for (const [code, what] of Object.entries(errors)) responses[code] = toResponse(what, ErrorAnswer);
+  for (const [code, what] of Object.entries(errors)) {
+    const headers = withRetryAfter.includes(code) && { headers: retryAfter };
+    responses[code] = { ...toResponse(what, ErrorAnswer), ...headers };
+  }
   return {
     operationId: operationId(each),
     summary,

@@ -29,6 +29,8 @@ export type AuditKind =
   | "operator.made"
   /** Told in the database: by callers of their sessions, and of keys that are made outside of the server. */
   | InboxKind
+  /** The queue's consumer could not ring so many endpoints (detail.count); nobody did it. */
+  | "doorbells.failed"
   /** How many in one minute; detail.reason says why. */
   | "authentication.refused"
   | "authorization.refused";

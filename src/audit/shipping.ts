@@ -1,6 +1,7 @@
 // Takes the entries of a chain to D1, where operators search them. A shipment that was cut off is made again, and what
 // comes twice changes nothing there; the chain keeps each entry until D1 has it.
 
+import { inPieces } from "../store/pieces.ts";
 import { log } from "../telemetry/log.ts";
 import type { AuditChain } from "./chain.ts";
 import type { AuditEntry } from "./entry.ts";
@@ -53,7 +54,7 @@ export class AuditShipping {
     const last = entries.at(-1);
     if (!last) return;
     try {
-      await archive(entries);
+      await inPieces(entries, archive);
       write(() => chain.shipped(last.n));
       this.#failures = 0;
       this.#shipAt = now;

@@ -37,6 +37,7 @@ const REFUSED_MS = 60_000;
 export class Challenge {
   readonly #options: ChallengeOptions;
   #running: Promise<ChallengeResult> | undefined;
+  #forgotten = 0;
 
   constructor(options: ChallengeOptions) {
     this.#options = options;
@@ -76,12 +77,21 @@ export class Challenge {
     await this.ask(url);
   }
 
+  /** What is known of the origin is erased: of one that is under way nothing is remembered. */
+  forget(): void {
+    this.#forgotten += 1;
+  }
+
   #isWithin(at: number, ms: number): boolean {
     return Math.abs(this.#options.now() - at) < ms;
   }
 
   async #run(url: string): Promise<ChallengeResult> {
-    const { outbound, timeoutMs, state, save, count, now, origin } = this.#options;
+    const { outbound, timeoutMs, state, count, now, origin } = this.#options;
+    const forgotten = this.#forgotten;
+    const save = (result: OriginState) => {
+      if (forgotten === this.#forgotten) this.#options.save(result);
+    };
     const text = crypto.randomUUID().replaceAll("-", "");
     const sent = await outbound.send({
       method: "GET",

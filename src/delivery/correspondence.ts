@@ -12,12 +12,13 @@ import type {
   ExchangeRequest,
   Settlement,
 } from "./exchange.ts";
-import type { FairQueue } from "./fair-queue.ts";
+import type { FairQueue, Waiting } from "./fair-queue.ts";
+import { released } from "./outcome.ts";
 import type { Share } from "./share.ts";
 import { PATIENCE_MS, type Targets } from "./targets.ts";
 
 /** Claims of a home that wait here, and of them for one target: enough that no slot waits for an exchange. */
-const AHEAD = 24;
+const AHEAD = 48;
 /** So many of a target's claims count against what its home may have here: a slow target must not use all of it. */
 const COUNTED = 6;
 /** An exchange only to claim is worth it when there is this much room. */
@@ -26,7 +27,7 @@ const WORTH = AHEAD / 2;
 const RIVALS_MS = 250;
 /** Settlements wait so long for others, and so many go at once. */
 const GATHER_MS = 20;
-const ENOUGH = 12;
+const ENOUGH = 32;
 /**
  * A home that has offered its claims itself is asked for more when they are settled, and after this time at the latest:
  * until then it does not call again.
@@ -49,11 +50,15 @@ export type CorrespondenceOptions = {
   queue: FairQueue;
   /** Keys of a home's claims that are being sent. */
   sending(home: string): string[];
-  /** A home has given claims. */
-  received(home: string, claims: readonly Claim[]): void;
+  /** A home has given claims: it was asked for them, or offered them, at `since` (ms). */
+  received(home: string, claims: readonly Claim[], since: number): void;
+  /** What is claimed of a home under these keys is not to be sent any more. */
+  gone(home: string, keys: readonly string[]): void;
   /** A home has been given up: what is claimed of it will be claimed again. */
   gaveUp(home: string): void;
   isPaused(): boolean;
+  /** When (ms) the last pause has ended; undefined: there was none. */
+  resumedAt(): number | undefined;
   /** A home was told of the pause, and is to be rung when it is over. */
   toldOfPause(home: string): void;
   validatedUntil(): number | undefined;
@@ -68,7 +73,6 @@ export class Correspondence {
   readonly #options: CorrespondenceOptions;
   /** An owner has at most 64 homes. */
   readonly #homes = new Map<string, Correspondent>();
-  #counters: Record<string, number> = {};
   #rivalsRungAt = 0;
 
   constructor(options: CorrespondenceOptions) {
@@ -80,12 +84,23 @@ export class Correspondence {
     this.#get(home).rung = true;
   }
 
-  /** A home has given claims unasked. */
+  /** A home has given claims unasked; those that there is no room for go back. */
   offered(id: string, { claims, more }: ExchangeAnswer): void {
     const home = this.#get(id);
-    if (more) home.rung = true;
-    else home.askBy(this.#options.now() + OFFERED_MS);
-    this.#options.received(id, this.#fresh(home, claims));
+    const now = this.#options.now();
+    const room = this.#roomFor(id);
+    const fresh = this.#fresh(home, claims);
+    const taken: Claim[] = [];
+    for (const claim of fresh) {
+      const { target } = claim;
+      const waiting =
+        this.#options.queue.countOf(target, id) + taken.filter((it) => it.target === target).length;
+      if (taken.length < room && waiting < AHEAD) taken.push(claim);
+      else this.settle(id, released(claim), now, true);
+    }
+    if (more || taken.length < fresh.length) home.rung = true;
+    else home.askBy(now + OFFERED_MS);
+    this.#options.received(id, taken, now);
   }
 
   /** A target has become free: every home may have something for it. */
@@ -122,14 +137,14 @@ export class Correspondence {
     correspondent.settle(settlement, waits ? at + GATHER_MS : at);
   }
 
-  /** Adds one to a counter that the next exchange hands over. */
-  count(key: string): void {
-    this.#counters[key] = (this.#counters[key] ?? 0) + 1;
-  }
-
   /** Whether a home does not answer at present: what is sent for it may have to be sent again. */
   isFailing(home: string): boolean {
     return this.#homes.get(home)?.isFailing ?? false;
+  }
+
+  /** Whether a claim may be sent; if its home has not been heard of for too long, it is asked first. */
+  stands({ home, since }: Waiting, now: number): boolean {
+    return !this.isFailing(home) && this.#get(home).stands(since, now);
   }
 
   /** Whether there is nothing more to say to anybody. */
@@ -153,26 +168,24 @@ export class Correspondence {
     const wasRung = home.rung;
     const { want, allowances } = this.#wishFor(home, now);
     const validatedUntil = this.#options.validatedUntil();
-    const counters = this.#counters;
-    this.#counters = {};
+    const resumedAt = this.#options.resumedAt();
     const request: ExchangeRequest = {
       endpoint: this.#options.endpoint,
-      settled: home.begin(),
+      settled: home.begin(now),
       want,
       allowances,
       busy: this.#busy(home.home),
-      counters,
+      counters: {},
+      ...(resumedAt !== undefined && { resumedAt }),
       ...(validatedUntil !== undefined && validatedUntil !== home.toldValidatedUntil && { validatedUntil }),
     };
     try {
       const answer = await this.#options.homeOf(home.home).exchange(request);
       home.answered(request);
       this.#understand(home, request, answer, wasRung);
-      this.#options.received(home.home, this.#fresh(home, answer.claims));
+      if (answer.gone) this.#options.gone(home.home, answer.gone);
+      this.#options.received(home.home, this.#fresh(home, answer.claims), now);
     } catch (error) {
-      for (const [key, value] of Object.entries(counters)) {
-        this.#counters[key] = (this.#counters[key] ?? 0) + value;
-      }
       if (home.failed(request, this.#options.now())) {
         log("error", "a home could not be told what became of its notifications; it will send them again", {
           home: home.home,

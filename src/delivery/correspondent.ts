@@ -4,7 +4,7 @@
 // A home that does not answer is asked again for a minute, with what has been settled; then this is dropped, and
 // the home's lease runs out: the notifications are sent again. At least once, and never a queue without end.
 
-import type { ExchangeRequest, Settlement } from "./exchange.ts";
+import { type ExchangeRequest, type Settlement, STANDS_MS } from "./exchange.ts";
 
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5_000;
@@ -22,6 +22,11 @@ export class Correspondent {
   #askAt = Number.POSITIVE_INFINITY;
   #settled: Settlement[] = [];
   #settleAt = Number.POSITIVE_INFINITY;
+  /** It is to be asked at once whether what is claimed of it stands. */
+  #inDoubt = false;
+  #beganAt = Number.NEGATIVE_INFINITY;
+  /** When (ms) the newest exchange began that was answered: what was claimed then stands, or the answer named it. */
+  #heardAt = Number.NEGATIVE_INFINITY;
   #failingSince: number | undefined;
   #failures = 0;
   #restUntil = 0;
@@ -58,10 +63,16 @@ export class Correspondent {
   /** When (ms) an exchange is due: what has been settled wants to be told, or `hungry`: there is room for claims. */
   exchangeAt(hungry: boolean): number {
     if (this.talking) return Number.POSITIVE_INFINITY;
-    return Math.max(
-      this.#restUntil,
-      Math.min(hungry ? this.#askAt : Number.POSITIVE_INFINITY, this.#settleAt),
-    );
+    const askAt = hungry ? this.#askAt : Number.POSITIVE_INFINITY;
+    return Math.max(this.#restUntil, this.#inDoubt ? 0 : Math.min(askAt, this.#settleAt));
+  }
+
+  /** Whether a claim of it stands that was made at or after `since` (ms); if that is too long ago, it is asked. */
+  stands(since: number, now: number): boolean {
+    const isRecent = (at: number) => Math.abs(now - at) <= STANDS_MS;
+    if (isRecent(since) || isRecent(this.#heardAt)) return true;
+    this.#inDoubt = true;
+    return false;
   }
 
   get isFailing(): boolean {
@@ -70,14 +81,16 @@ export class Correspondent {
 
   /** Whether there is nothing more to say. */
   get isQuiet(): boolean {
-    return !this.talking && !this.rung && this.#settled.length === 0;
+    return !this.talking && !this.rung && !this.#inDoubt && this.#settled.length === 0;
   }
 
   /** An exchange begins; gives what it has to hand over. */
-  begin(): Settlement[] {
+  begin(now: number): Settlement[] {
     const settled = this.#settled;
     this.#settled = [];
     this.#settleAt = Number.POSITIVE_INFINITY;
+    this.#inDoubt = false;
+    this.#beganAt = now;
     this.talking = true;
     this.rung = false;
     return settled;
@@ -86,6 +99,7 @@ export class Correspondent {
   /** The exchange has been answered. */
   answered(request: ExchangeRequest): void {
     this.talking = false;
+    this.#heardAt = this.#beganAt;
     this.#failures = 0;
     this.#failingSince = undefined;
     this.#restUntil = 0;

@@ -2,7 +2,7 @@
 // has died is filed. Each message is acknowledged or retried on its own, so that one never decides for another.
 
 import { log } from "../telemetry/log.ts";
-import type { DeadNotice, Doorbell } from "./exchange.ts";
+import { type DeadNotice, type Doorbell, MESSAGE_VERSION } from "./exchange.ts";
 
 /** What the consumers use of a queue's message. */
 export type QueueMessage = {
@@ -19,6 +19,8 @@ export type Ring = (endpoint: string, home: string) => Promise<void>;
 const RING_TIMEOUT_MS = 3_000;
 const RING_AGAIN_SECONDS = 2;
 const FILE_AGAIN_SECONDS = 30;
+/** A message of another version comes back so often, first to its own queue and then to that of dead letters. */
+const OTHER_VERSION_SECONDS = 60;
 /** A doorbell that could not be rung is put into the queue again with this delay. */
 const DEAD_DOORBELL_SECONDS = 300;
 
@@ -44,7 +46,7 @@ export type DeadLetterOptions = {
   file(home: string, ids: string[]): Promise<void>;
   /** Puts a doorbell into the queue again. */
   ringLater(doorbell: Doorbell, delaySeconds: number): Promise<void>;
-  /** So many doorbells could not be rung. */
+  /** So many doorbells could not be rung: for the metrics and the audit. */
   countDoorbells(count: number): Promise<void>;
 };
 
@@ -53,7 +55,7 @@ export async function consumeDeadLetters(
   messages: readonly QueueMessage[],
   options: DeadLetterOptions,
 ): Promise<void> {
-  const doorbells = messages.filter(({ body }) => toDoorbell(body));
+  const doorbells = messages.filter(({ body }) => !isOfOtherVersion(body) && toDoorbell(body));
   const notices = messages.filter((message) => !doorbells.includes(message));
   await Promise.all([ringAgain(doorbells, options), fileNotices(notices, options)]);
 }
@@ -95,7 +97,10 @@ async function fileNotices(messages: readonly QueueMessage[], { file }: DeadLett
 
 type Group<T> = { value: T; messages: QueueMessage[] };
 
-/** Messages of one form by their key. One of another form is nobody's: it is acknowledged, or it would come for ever. */
+/**
+ * Messages of one form by their key. One of another form is nobody's: it is acknowledged, or it would come for ever. One of
+ * another version is somebody's who is not here yet, or no more: it is retried.
+ */
 function grouped<T>(
   messages: readonly QueueMessage[],
   parse: (body: unknown) => T | undefined,
@@ -103,6 +108,11 @@ function grouped<T>(
 ): Group<T>[] {
   const groups = new Map<string, Group<T>>();
   for (const message of messages) {
+    if (isOfOtherVersion(message.body)) {
+      log("error", "a message in a queue is of another version and waits for the code that knows it");
+      message.retry({ delaySeconds: OTHER_VERSION_SECONDS });
+      continue;
+    }
     const value = parse(message.body);
     if (value === undefined) {
       log("error", "a message in a queue could not be understood and was dropped");
@@ -115,6 +125,12 @@ function grouped<T>(
     else groups.set(key, { value, messages: [message] });
   }
   return [...groups.values()];
+}
+
+/** See `MESSAGE_VERSION`. */
+export function isOfOtherVersion(body: unknown): boolean {
+  const { v = MESSAGE_VERSION } = (body ?? {}) as { v?: unknown };
+  return v !== MESSAGE_VERSION;
 }
 
 function toDoorbell(body: unknown): Doorbell | undefined {

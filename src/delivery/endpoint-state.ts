@@ -20,6 +20,8 @@ export type OriginState = {
   pausedAt?: number;
   /** Homes that were told so, and want to hear when it is over. */
   pausedHomes?: string[];
+  /** When such a pause has ended last. */
+  resumedAt?: number;
   /** Until when it counts as having passed the validation challenge. */
   validatedUntil?: number;
   /** When it last failed the challenge, and how. */
@@ -39,11 +41,14 @@ export class EndpointState {
   }
 
   origin(): OriginState {
-    return this.#rows<OriginState>(ORIGIN)[0]?.value ?? {};
+    return this.#rows<OriginState>(ORIGIN, 1)[0]?.value ?? {};
   }
 
-  targets(): [target: string, TargetState][] {
-    return this.#rows<TargetState>(`${TARGET}*`).map(({ key, value }) => [key.slice(TARGET.length), value]);
+  targets(limit: number): [target: string, TargetState][] {
+    return this.#rows<TargetState>(`${TARGET}*`, limit).map(({ key, value }) => [
+      key.slice(TARGET.length),
+      value,
+    ]);
   }
 
   saveOrigin(origin: OriginState): void {
@@ -56,10 +61,14 @@ export class EndpointState {
   }
 
   /** Rows whose key is like the pattern; each kind of key has one type of value. */
-  #rows<T>(pattern: string): { key: string; value: T }[] {
+  #rows<T>(pattern: string, limit: number): { key: string; value: T }[] {
     if (!this.#exists) return [];
     return this.#storage.sql
-      .exec<{ key: string; value: string }>("SELECT key, value FROM state WHERE key GLOB ?", pattern)
+      .exec<{ key: string; value: string }>(
+        "SELECT key, value FROM state WHERE key GLOB ? LIMIT ?",
+        pattern,
+        limit,
+      )
       .toArray()
       .map(({ key, value }) => ({ key, value: JSON.parse(value) as T }));
   }

@@ -7,11 +7,12 @@ import { DurableObject } from "cloudflare:workers";
 import { type Config, loadConfig } from "../config.ts";
 import { type KeyRing, parseKeyRing } from "../keys/ring.ts";
 import { parseSigningKeys, type SigningKeys } from "../keys/signing-keys.ts";
-import type { Result } from "../lib/result.ts";
+import { orLate } from "../lib/or-late.ts";
+import { keepStubs } from "../lib/stubs.ts";
 import { createOutbound } from "../outbound/fetch.ts";
 import { createResolver } from "../outbound/resolve.ts";
 import { log } from "../telemetry/log.ts";
-import { metricKey } from "../telemetry/metrics.ts";
+import { type MetricsDelta, metricKey } from "../telemetry/metrics.ts";
 import { Challenge, type ChallengeResult, countBlocked } from "./challenge.ts";
 import { EndpointState, type OriginState } from "./endpoint-state.ts";
 import {
@@ -25,9 +26,10 @@ import { LIMITS_NAME } from "./limits.ts";
 import { createFetchToken, type FetchToken } from "./oauth2.ts";
 import type { ErrorClass } from "./outcome.ts";
 import { Pump } from "./pump.ts";
+import { Reporting } from "./reporting.ts";
 import { createSend, type Send } from "./sender.ts";
-import { Share } from "./share.ts";
-import { type TargetHealth, Targets } from "./targets.ts";
+import { type Grant, Share } from "./share.ts";
+import { MAX_CONSTRAINED, type TargetHealth, Targets } from "./targets.ts";
 import { TokenCache } from "./token-cache.ts";
 
 /** How an endpoint fares. Times in ms; null: there is none. */
@@ -49,11 +51,11 @@ export type EndpointHealth = {
   targets: TargetHealth[];
 };
 
+/** What is not answered by then by another object has failed; should it be answered after all, nobody hears it. */
+const ANSWER_MS = 15_000;
+
 /** Targets in one answer; those that are held come first. */
 const MAX_TARGETS = 500;
-
-/** For so long changes of breakers are gathered before they are reported. */
-const REPORT_DELAY_MS = 1_000;
 
 export class EndpointObject extends DurableObject<Env> implements Endpoint {
   readonly #endpoint: string;
@@ -65,7 +67,6 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
   readonly #challenge: Challenge;
   #state: OriginState;
   #lastError: EndpointHealth["lastError"] = null;
-  #isReporting = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -90,15 +91,25 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
     const fetch = egressOf(env);
     const outbound = createOutbound({ policy, resolve, now, fetch });
     const tokenOutbound = createOutbound({ policy, resolve, now, fetch, keepBytes: 16_384 });
-    const count = (key: string) => this.#pump.count(key);
+    const rate = { perMinute: config.webhookRatePerMinute, burst: config.webhookBurst };
+    const waitUntil = (promise: Promise<unknown>) => ctx.waitUntil(promise);
+    const reporting = new Reporting({
+      source: `endpoint/${ctx.id}`,
+      add: (delta) => env.METRICS.get(env.METRICS.idFromName("all")).add(delta),
+      gauges: () => this.#gauges(),
+      now,
+      sleep: (ms) => scheduler.wait(ms),
+      waitUntil,
+    });
+    const count = (key: string) => reporting.count(key);
 
     this.#targets = new Targets({
-      rate: { perMinute: config.webhookRatePerMinute, burst: config.webhookBurst },
+      rate,
       timeoutMs,
-      stored: this.#store.targets(),
+      stored: this.#store.targets(MAX_CONSTRAINED),
       save: (target, state) => this.#store.saveTarget(target, state),
       count,
-      changed: () => this.#report(),
+      changed: () => reporting.changed(),
     });
     this.#challenge = new Challenge({
       mode: config.webhookChallenge,
@@ -114,32 +125,42 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
       perMinute: config.webhookGlobalPerMinute,
       grant: async (want) => {
         const limits = env.LIMITS.get(env.LIMITS.idFromName(LIMITS_NAME));
-        return (await limits.grant(want)) as Result<{ tokens: number }, { retryAt: number }>;
+        return inTime(limits.grant(want) as ReturnType<Grant>);
       },
       now,
       changed: () => this.#pump.advance(),
       refused: () => count(metricKey("a2a_webhook_rate_limited_total", { by: "deployment" })),
       failed: (error) => log("error", "the deployment's limit cannot be reached", { error }),
     });
-    this.#tokens = new TokenCache({ fetchToken: counted(createFetchToken(tokenOutbound), count), now });
+    const fetchToken = counted(createFetchToken(tokenOutbound), count);
+    this.#tokens = new TokenCache({ fetchToken, rate, now });
     const issuer = config.publicUrl || "a2a-edge";
     const send = createSend({ outbound, tokens: this.#tokens, ring, signingKeys, issuer, timeoutMs, now });
+    const callHome = keepStubs(
+      (id) => env.HOMES.get(env.HOMES.idFromString(id)) as unknown as DeliveryObject,
+    );
     this.#pump = new Pump({
       endpoint: this.#endpoint,
-      homeOf: (id) => {
-        const home = env.HOMES.get(env.HOMES.idFromString(id)) as unknown as DeliveryObject;
-        return { exchange: async (request) => fromWire(await home.exchange(request)) };
-      },
+      homeOf: (id) => ({
+        exchange: async (request) => fromWire(await callHome(id, (home) => inTime(home.exchange(request)))),
+      }),
       targets: this.#targets,
       share,
       send: this.#watched(send),
       isPaused: () => this.#state.pausedAt !== undefined,
+      resumedAt: () => this.#state.resumedAt,
       toldOfPause: (home) => this.#toldOfPause(home),
       validatedUntil: () => this.#challenge.validatedUntil(),
       now,
       sleep: (ms) => scheduler.wait(ms),
-      waitUntil: (promise) => ctx.waitUntil(promise),
+      waitUntil,
+      callSoon: () => waitUntil(ctx.storage.setAlarm(now())),
     });
+  }
+
+  /** Being called is all that it is for. */
+  override async alarm(): Promise<void> {
+    this.#pump.advance();
   }
 
   // Calls of homes and of the queue's consumer.
@@ -159,6 +180,7 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
     this.#tokens.clear();
     this.#targets.clear();
     this.#lastError = null;
+    this.#challenge.forget();
     const { validatedUntil, challenge, ...operators } = this.#state;
     if (validatedUntil !== undefined || challenge) this.#save(operators);
   }
@@ -190,7 +212,7 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
   async resume(): Promise<void> {
     const { pausedAt, pausedHomes = [], ...rest } = this.#state;
     if (pausedAt === undefined) return;
-    this.#save(rest);
+    this.#save({ ...rest, resumedAt: Date.now() });
     for (const home of pausedHomes) this.#pump.ring(home);
   }
 
@@ -221,29 +243,20 @@ export class EndpointObject extends DurableObject<Env> implements Endpoint {
     if (!pausedHomes.includes(home)) this.#save({ ...this.#state, pausedHomes: [...pausedHomes, home] });
   }
 
-  /** Tells how many breakers are not closed; changes that come soon after each other are told together. */
-  #report(): void {
-    if (this.#isReporting) return;
-    this.#isReporting = true;
-    this.ctx.waitUntil(this.#sendReport());
-  }
-
-  async #sendReport(): Promise<void> {
-    await scheduler.wait(REPORT_DELAY_MS);
-    this.#isReporting = false;
+  #gauges(): MetricsDelta["gauges"] {
     const { open, halfOpen } = this.#targets.breakers();
-    const gauges = {
+    return {
       [metricKey("a2a_webhook_breakers", { state: "open" })]: open,
       [metricKey("a2a_webhook_breakers", { state: "half_open" })]: halfOpen,
     };
-    const metrics = this.env.METRICS.get(this.env.METRICS.idFromName("all"));
-    const source = `endpoint/${this.ctx.id}`;
-    try {
-      await metrics.add({ source, number: 0, counters: {}, observations: {}, gauges });
-    } catch (error) {
-      log("warn", "the state of breakers could not be reported", { error });
-    }
   }
+}
+
+/** What another object answers; throws if it takes too long. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  const answered = await orLate(answer, ANSWER_MS);
+  if (answered === undefined) throw new Error(`it was not answered within ${ANSWER_MS} ms`);
+  return answered;
 }
 
 /** A shorter way into the network than `fetch`, if there is one: scripts/egress.ts. */

@@ -19,6 +19,17 @@ export type Doorbell = {
 /** A message in the dead-letter queue: these notifications of a home died and want to be filed in D1. */
 export type DeadNotice = { kind: "dead"; home: string; ids: string[] };
 
+/**
+ * Of messages in the queues. One of another version is left there for the code that knows it: while a deployment goes on
+ * there are both. One without a version is of the time before there was any, and as in version 1.
+ */
+export const MESSAGE_VERSION = 1;
+
+/** What goes into a queue, with its version. */
+export function toMessage<T extends { kind: string }>(content: T): T & { v: number } {
+  return { v: MESSAGE_VERSION, ...content };
+}
+
 /** The name of the EndpointObject that sends an owner's notifications to an origin (scheme, host, port). */
 export function endpointName(owner: string, origin: string): string {
   return `${owner}|${origin}`;
@@ -70,7 +81,35 @@ export type Claim = {
   committedAt: number;
   /** When this attempt was due, in ms. */
   plannedAt: number;
+  /** What follows in the lane: sent one after the other, each only once the one before was delivered. */
+  following: Following[];
 };
+
+/**
+ * What follows begins within so many ms of the first send, or is left to the home: who waits for the end of a claim that
+ * is under way waits this much longer than an attempt may take.
+ */
+export const FOLLOWING_MS = 1_000;
+
+/**
+ * An endpoint begins to send a claim only if its home has said within so many ms that it stands. So a lane whose end its
+ * endpoint could not be told is over after this time and an attempt.
+ */
+export const STANDS_MS = 15_000;
+
+/** A notification that a claim brings along: its first attempt, with all else as in the claim. */
+export type Following = Pick<Claim, "id" | "sequence" | "body" | "committedAt">;
+
+/** The claim of the first of those that follow; undefined: there is none. */
+export function nextOf(claim: Claim): Claim | undefined {
+  const [next, ...following] = claim.following;
+  return next && { ...claim, ...next, attempt: 1, following };
+}
+
+/** The length of all bodies of a claim. */
+export function charsOf({ body, following }: Claim): number {
+  return following.reduce((sum, next) => sum + next.body.length, body.length);
+}
 
 /** What became of one attempt. */
 export type Settlement = {
@@ -110,8 +149,10 @@ export type ExchangeRequest = {
   allowances: Allowance[];
   /** Keys of claims that are being sent or wait in the endpoint: they are not claimed again. */
   busy: string[];
-  /** Counts since the last exchange that only the endpoint sees; names as in telemetry/metrics. */
+  /** From an endpoint that runs the code of before, what it has counted; one of today tells the metrics itself. */
   counters: Record<string, number>;
+  /** When (ms) an operator has last resumed the endpoint, which was paused: the age of what waits counts from then. */
+  resumedAt?: number;
   /** Until when (ms) the origin counts as validated by the challenge; absent: unchanged. */
   validatedUntil?: number;
 };
@@ -120,26 +161,40 @@ export type ExchangeAnswer = {
   claims: Claim[];
   /** Whether more could have been claimed had more been wanted: call again when there is room. */
   more: boolean;
+  /** Keys among the busy ones of which no send is to begin any more: deleted, replaced or stopped meanwhile. */
+  gone?: string[];
 };
 
 /** An answer on its way: bodies in UTF-8. As strings they could be twice as long, and exceed what RPC carries. */
-export type ExchangeWire = { claims: (Omit<Claim, "body"> & { body: Uint8Array })[]; more: boolean };
+export type ExchangeWire = Omit<ExchangeAnswer, "claims"> & { claims: ClaimWire[] };
+
+type Encoded<T extends { body: string }> = Omit<T, "body"> & { body: Uint8Array };
+/** From a home that runs the code of before, nothing follows. */
+type ClaimWire = Encoded<Omit<Claim, "following">> & { following?: Encoded<Following>[] };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-export function toWire({ claims, more }: ExchangeAnswer): ExchangeWire {
-  return { claims: claims.map((claim) => ({ ...claim, body: encoder.encode(claim.body) })), more };
+export function toWire({ claims, ...rest }: ExchangeAnswer): ExchangeWire {
+  const encode = <T extends { body: string }>(one: T) => ({ ...one, body: encoder.encode(one.body) });
+  return {
+    ...rest,
+    claims: claims.map((claim) => ({ ...encode(claim), following: claim.following.map(encode) })),
+  };
 }
 
-export function fromWire({ claims, more }: ExchangeWire): ExchangeAnswer {
-  return { claims: claims.map((claim) => ({ ...claim, body: decoder.decode(claim.body) })), more };
+export function fromWire({ claims, ...rest }: ExchangeWire): ExchangeAnswer {
+  const decode = <T extends { body: Uint8Array }>(one: T) => ({ ...one, body: decoder.decode(one.body) });
+  return {
+    ...rest,
+    claims: claims.map((claim) => ({ ...decode(claim), following: claim.following?.map(decode) ?? [] })),
+  };
 }
 
 /** The methods of a home that endpoints call. */
 export type DeliveryObject = { exchange(request: ExchangeRequest): Promise<ExchangeWire> };
 
-/** A home as endpoints see it. Each call may be made twice with the same effect as once. */
+/** A home as endpoints see it. Each call may be made twice with the same effect as once; each settles. */
 export type DeliveryHome = {
   exchange(request: ExchangeRequest): Promise<ExchangeAnswer>;
 };
@@ -169,11 +224,11 @@ export type DeliveryHealth = {
   /** Why it is not active. */
   reason: string | null;
   stateAt: number | null;
-  /** Notifications that wait to be delivered. */
+  /** Notifications that wait to be delivered, those that are sent again among them. */
   pending: number;
   oldestPendingAt: number | null;
   nextAttemptAt: number | null;
-  /** Attempts that the oldest pending one has had. */
+  /** Attempts that the one that is tried next has had. */
   attempt: number;
   delivered: number;
   dead: number;

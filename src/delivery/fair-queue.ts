@@ -1,10 +1,10 @@
 // Claims that wait in an EndpointObject for a slot, in the order in which they are served: targets take turns, and
 // on one target homes take turns, so that many claims of one hold up nobody else's.
 
-import type { Claim } from "./exchange.ts";
+import { type Claim, charsOf } from "./exchange.ts";
 
-/** A claim and the home it came from. */
-export type Waiting = { home: string; claim: Claim };
+/** A claim and the home it came from, which was asked for it, or offered it, at `since` (ms). */
+export type Waiting = { home: string; claim: Claim; since: number };
 
 export class FairQueue {
   /** By target, then by home; both in the order of their next turn. No empty ones. */
@@ -26,7 +26,7 @@ export class FairQueue {
     const homes = getOrInsert(this.#targets, claim.target, () => new Map<string, Waiting[]>());
     getOrInsert(homes, home, (): Waiting[] => []).push(waiting);
     this.#size += 1;
-    this.#chars += claim.body.length;
+    this.#chars += charsOf(claim);
   }
 
   /** Targets with waiting claims, in the order of their turns. One that is removed meanwhile does no harm. */
@@ -39,22 +39,23 @@ export class FairQueue {
     return this.#targets.size;
   }
 
-  /** The claim whose turn it is on a target, among homes that `may`. */
-  next(target: string, may: (home: string) => boolean): Waiting | undefined {
-    for (const [home, [first]] of this.#targets.get(target) ?? []) {
-      if (first && may(home)) return first;
+  /** The claim whose turn it is on a target, among those that `may`. */
+  next(target: string, may: (waiting: Waiting) => boolean): Waiting | undefined {
+    for (const [first] of this.#targets.get(target)?.values() ?? []) {
+      if (first && may(first)) return first;
     }
     return undefined;
   }
 
   /** Removes a claim that `next` gave; its home and its target go to the end of their lines. */
-  take({ home, claim: { target, body } }: Waiting): void {
+  take({ home, claim }: Waiting): void {
+    const { target } = claim;
     const homes = this.#targets.get(target);
     const claims = homes?.get(home);
     if (!homes || !claims) return;
     claims.shift();
     this.#size -= 1;
-    this.#chars -= body.length;
+    this.#chars -= charsOf(claim);
     homes.delete(home);
     if (claims.length > 0) homes.set(home, claims);
     this.#targets.delete(target);
@@ -94,7 +95,7 @@ export class FairQueue {
 
   #removed(removed: Waiting[]): Waiting[] {
     this.#size -= removed.length;
-    for (const { claim } of removed) this.#chars -= claim.body.length;
+    for (const { claim } of removed) this.#chars -= charsOf(claim);
     return removed;
   }
 

@@ -9,7 +9,10 @@ import { toOldestTask } from "../protocol/v0_1/task.ts";
 import { toLegacyTask } from "../protocol/v0_3/task.ts";
 import type { Version } from "../protocol/version.ts";
 
-/** A longer task, in UTF-16 units, comes without its artifacts, whose reader asks for them. */
+/**
+ * A longer task, in UTF-16 units, comes without its artifacts, and if that is not enough without the message of its
+ * status: a reader asks for them. In an older dialect a message of many parts may take twice what it takes in ours.
+ */
 const MAX_TASK_UNITS = 2_000_000;
 
 /** The body that tells of an event; `taskThen` gives the task as the event left it. */
@@ -25,10 +28,13 @@ export function toPayload(version: Version, event: string, taskThen: () => Task)
 }
 
 function toTaskPayload(task: Task, translate: (task: Task) => unknown): string {
-  const whole = JSON.stringify(translate(task));
-  if (whole.length <= MAX_TASK_UNITS) return whole;
-  const { artifacts: _, ...rest } = task;
-  return JSON.stringify(translate(rest));
+  const { artifacts: _artifacts, ...rest } = task;
+  const { message: _message, ...status } = task.status;
+  for (const whole of [task, rest]) {
+    const payload = JSON.stringify(translate(whole));
+    if (payload.length <= MAX_TASK_UNITS) return payload;
+  }
+  return JSON.stringify(translate({ ...rest, status }));
 }
 
 /** The media type of one payload. */

@@ -26,6 +26,8 @@ export type PrepareSettings = Pick<
   | "webhookRatePerMinute"
   | "webhookBurst"
   | "webhookGlobalPerMinute"
+  | "webhookChallenge"
+  | "webhookTokenOrigins"
   | "encryptionKeys"
 >;
 
@@ -64,6 +66,7 @@ export async function prepareConfig({
     allowPrivate: settings.allowPrivateWebhooks,
     ports: settings.webhookPorts,
     ownHosts,
+    tokenOrigins: settings.webhookChallenge === "required" ? settings.webhookTokenOrigins : undefined,
   });
   const path = (name: string) => (field === "" ? name : `${field}.${name}`);
   if (!checked.ok) {
@@ -95,17 +98,24 @@ export async function prepareConfig({
   });
 }
 
-/** The first member that asks for more than the deployment's limits, where those are limited. */
+type Rates = Pick<PrepareSettings, "webhookRatePerMinute" | "webhookBurst" | "webhookGlobalPerMinute">;
+
+/** The highest rate that a config may ask for: what is sent to one URL is part of all. Infinity: there is no limit. */
+export function highestRate(settings: Rates): { perMinute: number; burst: number } {
+  const limits = [settings.webhookRatePerMinute, settings.webhookGlobalPerMinute];
+  return {
+    perMinute: Math.min(...limits.filter((limit) => limit > 0)),
+    burst: settings.webhookRatePerMinute > 0 ? settings.webhookBurst : Infinity,
+  };
+}
+
+/** The first member that asks for more than the deployment's limits. */
 function findExcess({ rateLimit }: WebhookConfig, settings: PrepareSettings) {
   if (!rateLimit) return undefined;
-  const limits = [settings.webhookRatePerMinute, settings.webhookGlobalPerMinute].filter(
-    (limit) => limit > 0,
-  );
-  const perMinute = Math.min(...limits);
+  const { perMinute, burst } = highestRate(settings);
   if (rateLimit.perMinute > perMinute) {
     return { field: "rateLimit.perMinute", description: `must be at most ${perMinute} here` };
   }
-  const burst = settings.webhookRatePerMinute > 0 ? settings.webhookBurst : Infinity;
   if ((rateLimit.burst ?? 0) > burst) {
     return { field: "rateLimit.burst", description: `must be at most ${burst} here` };
   }

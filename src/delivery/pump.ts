@@ -5,7 +5,7 @@
 
 import { log } from "../telemetry/log.ts";
 import { Correspondence, type CorrespondenceOptions } from "./correspondence.ts";
-import type { Claim, ExchangeAnswer, Settlement } from "./exchange.ts";
+import { type Claim, type ExchangeAnswer, FOLLOWING_MS, nextOf, type Settlement } from "./exchange.ts";
 import { FairQueue, type Waiting } from "./fair-queue.ts";
 import { released } from "./outcome.ts";
 import { PATIENCE_MS } from "./targets.ts";
@@ -19,21 +19,41 @@ const SLOTS = 6;
 const SLOTS_OF_TARGET = 3;
 /** Nothing of a forgotten lane is sent for so long: longer than an answer with its claims can be under way. */
 const FORGOTTEN_MS = 60_000;
+/**
+ * The runtime ends an object that nobody has called for 70 s, whatever is under way in it: while there is, it has itself
+ * called as often as this.
+ */
+const CALLED_MS = 20_000;
 /** Claims of forgotten lanes are handed back without haste, or they could come and go in a circle. */
 const FORGOTTEN_PAUSE_MS = 1_000;
 
 export type PumpOptions = Pick<
   CorrespondenceOptions,
-  "endpoint" | "homeOf" | "targets" | "share" | "isPaused" | "toldOfPause" | "validatedUntil" | "now"
+  | "endpoint"
+  | "homeOf"
+  | "targets"
+  | "share"
+  | "isPaused"
+  | "resumedAt"
+  | "toldOfPause"
+  | "validatedUntil"
+  | "now"
 > & {
   /** One attempt. Once `signal` fires, nothing is sent any more, and what is under way ends. */
   send(claim: Claim, signal: AbortSignal): Promise<Settlement>;
   sleep(ms: number): Promise<void>;
   /** Keeps the object alive until the promise settles. */
   waitUntil(promise: Promise<unknown>): void;
+  /** Has the runtime call `advance` soon. */
+  callSoon(): void;
 };
 
-type Sending = Waiting & { admittedAt: number; abort: AbortController; ended: Promise<void> };
+type Sending = Waiting & {
+  beganAt: number;
+  admittedAt: number;
+  abort: AbortController;
+  ended: Promise<void>;
+};
 
 export class Pump {
   readonly #options: PumpOptions;
@@ -44,6 +64,8 @@ export class Pump {
   readonly #forgotten = new Map<string, number>();
   #wakeAt = Number.POSITIVE_INFINITY;
   #idle: (() => void) | undefined;
+  /** When (ms) somebody has called for certain. */
+  #calledAt = 0;
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -51,7 +73,9 @@ export class Pump {
       ...options,
       queue: this.#queue,
       sending: (home) => [...this.#sending].filter((it) => it.home === home).map(({ claim }) => claim.key),
-      received: (home, claims) => this.#receive(home, claims),
+      received: (home, claims, since) => this.#receive(home, claims, since),
+      gone: (home, keys) =>
+        this.#drop((waiting) => waiting.home === home && keys.includes(waiting.claim.key)),
       gaveUp: (home) => void this.#queue.remove((waiting) => waiting.home === home),
       changed: () => this.advance(),
     });
@@ -81,16 +105,11 @@ export class Pump {
     for (const [key, until] of this.#forgotten) if (until <= now) this.#forgotten.delete(key);
     this.#forgotten.set(`${home} ${lane}`, now + FORGOTTEN_MS);
     const isIt = ({ home: of, claim }: Waiting) => of === home && claim.lanes.includes(lane);
-    this.#release(this.#queue.remove(isIt), now);
+    this.#drop(isIt);
     const underWay = [...this.#sending].filter(isIt);
     for (const { abort } of underWay) abort.abort();
     this.advance();
     await Promise.all(underWay.map(({ ended }) => ended));
-  }
-
-  /** Adds one to a counter that the next exchange hands over. */
-  count(key: string): void {
-    this.#homes.count(key);
   }
 
   get inFlight(): number {
@@ -108,11 +127,15 @@ export class Pump {
     if (wakeAt < this.#wakeAt) void this.#wake(wakeAt, now);
     const isBusy = this.#sending.size > 0 || this.#queue.size > 0 || !this.#homes.isQuiet;
     if (isBusy && !this.#idle) {
+      this.#calledAt = now;
       this.#options.waitUntil(
         new Promise<void>((resolve) => {
           this.#idle = resolve;
         }),
       );
+    } else if (isBusy && Math.abs(now - this.#calledAt) >= CALLED_MS) {
+      this.#calledAt = now;
+      this.#options.callSoon();
     } else if (!isBusy && this.#idle) {
       this.#options.targets.tidy(now);
       this.#idle();
@@ -127,13 +150,13 @@ export class Pump {
     this.advance();
   }
 
-  #receive(home: string, claims: readonly Claim[]): void {
+  #receive(home: string, claims: readonly Claim[], since: number): void {
     const now = this.#options.now();
     for (const claim of claims) {
       if (claim.lanes.some((lane) => (this.#forgotten.get(`${home} ${lane}`) ?? 0) > now)) {
         this.#homes.settle(home, released(claim), now + FORGOTTEN_PAUSE_MS);
       } else {
-        this.#queue.add({ home, claim });
+        this.#queue.add({ home, claim, since });
       }
     }
   }
@@ -142,13 +165,13 @@ export class Pump {
   #dispatch(now: number): number {
     const { share, isPaused } = this.#options;
     for (;;) {
-      if (isPaused()) this.#release(this.#queue.remove(everything), now);
+      if (isPaused()) this.#drop(everything);
       if (this.#queue.size === 0 || this.#sending.size === SLOTS) return Number.POSITIVE_INFINITY;
       if (!share.isReady(this.#queue.size)) {
         const heldUntil = share.heldUntil();
         // Tokens are on their way.
         if (heldUntil === undefined) return Number.POSITIVE_INFINITY;
-        if (heldUntil > now + PATIENCE_MS) this.#release(this.#queue.remove(everything), now);
+        if (heldUntil > now + PATIENCE_MS) this.#drop(everything);
         return heldUntil;
       }
       const refusedUntil = this.#startNext(now);
@@ -161,7 +184,7 @@ export class Pump {
     let refusedUntil = Number.POSITIVE_INFINITY;
     for (const target of this.#queue.targets()) {
       if (!this.#hasSlot(target)) continue;
-      const next = this.#queue.next(target, (home) => !this.#homes.isFailing(home));
+      const next = this.#queue.next(target, (waiting) => this.#homes.stands(waiting, now));
       if (!next) continue;
       const admitted = this.#options.targets.admit(next.claim, now);
       if (admitted.ok) {
@@ -191,6 +214,7 @@ export class Pump {
     this.#options.share.use();
     const sending: Sending = {
       ...waiting,
+      beganAt: now,
       admittedAt: now,
       abort: new AbortController(),
       ended: Promise.resolve(),
@@ -200,18 +224,32 @@ export class Pump {
     this.#homes.ringRivals(waiting.home, now, this.#queue.count(target) === 0);
   }
 
+  /** Sends a claim, and what follows in it. */
   async #send(sending: Sending): Promise<void> {
-    const { home, claim, admittedAt, abort } = sending;
-    const { send, targets, now } = this.#options;
-    let settlement: Settlement;
+    const { home } = sending;
+    const { targets, now } = this.#options;
+    for (let goesOn = true; goesOn; ) {
+      const settlement = await this.#attempt(sending);
+      const { claim, admittedAt } = sending;
+      if (targets.settle(claim.target, settlement, admittedAt, now())) this.#homes.ringAll();
+      goesOn = settlement.outcome === "delivered" && this.#follow(sending);
+      if (!goesOn) this.#sending.delete(sending);
+      // What follows is settled soon, and both in one exchange.
+      this.#homes.settle(home, settlement, now(), goesOn || this.#queue.sizeOf(home) >= SLOTS);
+      this.advance();
+    }
+  }
+
+  async #attempt({ claim, admittedAt, abort }: Sending): Promise<Settlement> {
+    const { send, now } = this.#options;
     try {
-      settlement = await send(claim, abort.signal);
+      return await send(claim, abort.signal);
     } catch (error) {
       log("error", "a notification could not be sent because of a bug", { task: claim.task, error });
       // It counts as an attempt: a notification that breaks the sender must not do so for ever.
       const { key, id, attempt } = claim;
       const durationMs = now() - admittedAt;
-      settlement = {
+      return {
         key,
         id,
         attempt,
@@ -221,10 +259,27 @@ export class Pump {
         durationMs,
       };
     }
-    this.#sending.delete(sending);
-    if (targets.settle(claim.target, settlement, admittedAt, now())) this.#homes.ringAll();
-    this.#homes.settle(home, settlement, now(), this.#queue.sizeOf(home) >= SLOTS);
-    this.advance();
+  }
+
+  /** Goes on to what follows in the claim, if it may be sent at once; if not, its home will claim it. */
+  #follow(sending: Sending): boolean {
+    const { targets, share, isPaused, now } = this.#options;
+    const next = nextOf(sending.claim);
+    if (!next || sending.abort.signal.aborted || isPaused() || this.#homes.isFailing(sending.home))
+      return false;
+    // Whoever waits comes first.
+    if (this.#queue.size > this.#queue.sizeOf(sending.home) || !share.isReady(this.#queue.size + 1))
+      return false;
+    const at = now();
+    if (Math.abs(at - sending.beganAt) >= FOLLOWING_MS || !targets.admit(next, at).ok) return false;
+    share.use();
+    sending.claim = next;
+    sending.admittedAt = at;
+    return true;
+  }
+
+  #drop(unwanted: (waiting: Waiting) => boolean): void {
+    this.#release(this.#queue.remove(unwanted), this.#options.now());
   }
 
   /** Gives claims back to their homes, which claim them again when they may be sent. */

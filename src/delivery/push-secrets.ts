@@ -2,6 +2,8 @@
 // `<taskId>/<configId>`), so that a copy of its database opens no receiver; it is plain only while an attempt
 // is prepared.
 
+import { err, ok, type Result } from "../lib/result.ts";
+
 export type PushSecrets = {
   /** Sent as X-A2A-Notification-Token. */
   token?: string;
@@ -21,15 +23,29 @@ export function currentSecrets(secrets: PushSecrets, now: number): string[] {
     .map(({ value }) => value);
 }
 
-/** The secrets after `value` has become the current one at `now`; the one before goes on signing for `overlapMs`. */
+/** Beside the current one. With it, fewer than the 16 `v1` signatures that `a2a-edge/verify` looks at. */
+export const MAX_OLDER_SECRETS = 10;
+
+/**
+ * The secrets after `value` has become the current one at `now`; the one before goes on signing for `overlapMs`. Refused
+ * while too many do: to end one before its time would shut out a receiver that was told to have until then.
+ */
 export function rotateSecret(
   secrets: PushSecrets,
   { value, now, overlapMs }: { value: string; now: number; overlapMs: number },
-): PushSecrets {
-  const older = (secrets.secrets ?? [])
-    .map((secret) => ({ value: secret.value, until: Math.min(secret.until ?? Infinity, now + overlapMs) }))
-    .filter((secret) => secret.until > now && secret.value !== value);
-  return { ...secrets, secrets: [{ value }, ...older] };
+): Result<PushSecrets, { possibleAt: number }> {
+  // The current one has no end yet.
+  const before = (secrets.secrets ?? []).map(({ value, until = Infinity }) => ({ value, until }));
+  const others = before.filter((secret) => secret.until > now && secret.value !== value);
+  const older = others
+    .map((secret) => ({ ...secret, until: Math.min(secret.until, now + overlapMs) }))
+    .filter(({ until }) => until > now);
+  const excess = older.length - MAX_OLDER_SECRETS;
+  if (excess > 0) {
+    const ends = others.map(({ until }) => until).sort((a, b) => a - b);
+    return err({ possibleAt: ends[excess - 1] ?? now });
+  }
+  return ok({ ...secrets, secrets: [{ value }, ...older] });
 }
 
 /** The context under which the secrets of a config are sealed. */

@@ -6,6 +6,7 @@ import { hash } from "node:crypto";
 import packageJson from "../../package.json";
 import type { SigningKeys } from "../keys/signing-keys.ts";
 import type { OutboundRequest } from "../outbound/fetch.ts";
+import { normalHeaderName } from "../protocol/push-headers.ts";
 import type { Claim } from "./exchange.ts";
 import { currentSecrets, type PushSecrets } from "./push-secrets.ts";
 import { signatureHeaders } from "./sign.ts";
@@ -25,7 +26,7 @@ export type Attempt = {
 
 export const USER_AGENT = `a2a-edge/${packageJson.version}`;
 
-/** Ours, in lower case, whether or not this attempt has a value for them. */
+/** Ours, by their normal names, whether or not this attempt has a value for them. */
 const FAMILIES = /^(authorization$|a2a-|x-a2a-|webhook-|content-)/;
 
 /** The request of one attempt. */
@@ -64,14 +65,14 @@ export function toRequest(attempt: Attempt): OutboundRequest {
   };
 }
 
-/** Names differ in case: one that stands twice would be sent with both values. */
+/** Names differ in spelling: one that stands twice would be sent, or read, with both values. */
 function customHeaders(
   headers: Record<string, string>,
   ours: Record<string, string>,
 ): Record<string, string> {
-  const taken = new Set(Object.keys(ours).map((name) => name.toLowerCase()));
+  const taken = new Set(Object.keys(ours).map(normalHeaderName));
   const isFree = (name: string) => !taken.has(name) && !FAMILIES.test(name);
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => isFree(name.toLowerCase())));
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => isFree(normalHeaderName(name))));
 }
 
 /**
@@ -79,7 +80,16 @@ function customHeaders(
  * because every attempt is recorded.
  */
 function traceparent(id: string): string {
-  const trace = hash("sha256", id).slice(0, 32);
   const span = crypto.randomUUID().replaceAll("-", "").slice(-16);
-  return `00-${trace}-${span}-01`;
+  return `00-${traceId(id)}-${span}-01`;
+}
+
+/** A notification's id is a UUID and a number, that of a batch a UUID: they need no digest to become 16 bytes. */
+function traceId(id: string): string {
+  const [, uuid, number] = /^([0-9a-f-]{36})(?:-(\d+))?$/.exec(id) ?? [];
+  if (uuid === undefined) return hash("sha256", id).slice(0, 32);
+  const digits = uuid.replaceAll("-", "");
+  return number === undefined
+    ? digits
+    : digits.slice(0, 24) + Number(number).toString(16).padStart(8, "0").slice(-8);
 }

@@ -1,7 +1,7 @@
 // When a notification is tried again, and when it is given up. Pure: the home asks after every failed attempt.
 //
 // Two things end a notification: its attempts are used up, or it has grown too old. Age counts from the event's
-// commit (or from when its config was last resumed), not from its first attempt: otherwise each notification behind
+// commit (or from when its config or endpoint was resumed), not from its first attempt: otherwise each notification behind
 // a dead one would hold the lane for days of its own. One that is too old when its turn comes gets one attempt.
 
 import type { ErrorClass, Outcome } from "./outcome.ts";
@@ -15,9 +15,9 @@ export type Failure = {
   attempt: number;
   /** When it failed, in ms. */
   now: number;
-  /** When the event was committed, in ms. */
+  /** When the event was committed, in ms; of a batch the youngest. */
   committedAt: number;
-  /** When the config's clock was last started, in ms: a config that was paused or disabled and is resumed. */
+  /** When the clock was last started, in ms: a config was paused or disabled, or an endpoint paused, and is resumed. */
   clockFrom: number;
   /** The delay before each attempt, the first 0; their number is that of the attempts. */
   retryMs: readonly number[];

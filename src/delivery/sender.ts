@@ -2,11 +2,12 @@
 // is decided here about when, or whether again.
 //
 // A token that the receiver refuses is replaced once, within the same attempt: it may have been revoked before its
-// time, which is nobody's failure.
+// time, which is nobody's failure. All of it has one deadline: whoever waits for an attempt to be over waits no longer.
 
 import type { KeyRing } from "../keys/ring.ts";
 import { open } from "../keys/sealing.ts";
 import type { SigningKeys } from "../keys/signing-keys.ts";
+import { orLate } from "../lib/or-late.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import type { Outbound, OutboundAnswer } from "../outbound/fetch.ts";
 import { log } from "../telemetry/log.ts";
@@ -24,23 +25,25 @@ export type SenderOptions = {
   signingKeys: SigningKeys;
   /** `iss` of the tokens that we sign. */
   issuer: string;
-  /** Of a whole attempt. */
+  /** Of a whole attempt, with all its tokens. */
   timeoutMs: number;
   now(): number;
 };
 
 export type Send = (claim: Claim, signal: AbortSignal) => Promise<Settlement>;
 
-/** A second try, with another token, is given at least so long. */
+/** A request is given at least so long, or half of the attempt if that is less. A token has to be there by then. */
 const SHORTEST_TRY_MS = 1_000;
 
 type Unanswered = { error: ErrorClass | "aborted"; detail: string };
 
 export function createSend(options: SenderOptions): Send {
   const { outbound, tokens, ring, signingKeys, issuer, timeoutMs, now } = options;
+  const shortestMs = Math.min(SHORTEST_TRY_MS, timeoutMs / 2);
 
   return async (claim, signal) => {
     let startedAt = now();
+    const deadline = startedAt + timeoutMs;
     const answer = await attempt();
     return settle(answer);
 
@@ -50,29 +53,36 @@ export function createSend(options: SenderOptions): Send {
       const first = await authorized(secrets.value);
       if (!first.ok) return first;
       startedAt = now();
-      const answer = await send(secrets.value, first.value, timeoutMs);
+      const answer = await send(secrets.value, first.value);
       const fetched = first.value?.fetched;
       if (!answer.ok || !fetched || classify(answer) !== "unauthorized") return answer;
       if (!(await tokens.rejected(fetched.client, fetched.token))) return answer;
       const second = await authorized(secrets.value);
       // Without another token the receiver's answer stands.
       if (!second.ok) return second.error.error === "aborted" ? second : answer;
-      const leftMs = timeoutMs - (now() - startedAt);
-      return send(secrets.value, second.value, Math.max(SHORTEST_TRY_MS, leftMs));
+      return send(secrets.value, second.value);
+    }
+
+    /** Not more than a whole attempt, should the clock have been put back. */
+    function leftMs(): number {
+      return Math.min(timeoutMs, deadline - now());
     }
 
     async function authorized(secrets: PushSecrets): Promise<Result<Authorization | undefined, Unanswered>> {
       const context = { issuer, signingKeys, tokens, now: now() };
-      const authorization = authorize(claim, secrets, context);
       // Only a token that has to be fetched may take long.
-      if (!claim.options.oauth2) return authorization;
-      return (await beforeAbort(signal, authorization)) ?? err({ error: "aborted", detail: "" });
+      if (!claim.options.oauth2) return authorize(claim, secrets, context);
+      const late = err({ error: "oauth2_failed" as const, detail: "there was no token in time" });
+      if (leftMs() < shortestMs) return late;
+      const early = orLate(authorize(claim, secrets, context), leftMs() - shortestMs);
+      const authorization = await beforeAbort(signal, early);
+      if (signal.aborted) return err({ error: "aborted", detail: "" });
+      return authorization && leftMs() >= shortestMs ? authorization : late;
     }
 
     async function send(
       secrets: PushSecrets,
       authorization: Authorization | undefined,
-      lastsMs: number,
     ): Promise<Result<OutboundAnswer, Unanswered>> {
       const request = toRequest({
         claim,
@@ -80,7 +90,7 @@ export function createSend(options: SenderOptions): Send {
         signingKeys,
         now: now(),
         authorization: authorization?.value,
-        timeoutMs: lastsMs,
+        timeoutMs: Math.max(shortestMs, leftMs()),
         signal,
       });
       return outbound.send(request);

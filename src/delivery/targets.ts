@@ -21,6 +21,11 @@ const QUICK_MS = 1_000;
 const LONGEST_HOLD_MS = 86_400_000;
 /** States beyond this number that are not stored are forgotten. */
 const MAX_TARGETS = 10_000;
+/**
+ * Targets that have to wait: each exchange names them all, and only they are stored. Beyond this number those that had
+ * to wait first are forgotten, which costs an attempt each, spaced by the schedules of their lanes.
+ */
+export const MAX_CONSTRAINED = 1_000;
 
 export type HoldReason = "breaker_open" | "probe_running" | "retry_after" | "rate_limited";
 /** `claims`: so many can be sent within `PATIENCE_MS`; absent: as many as there are, once the hold is over. */
@@ -60,7 +65,7 @@ const UNLIMITED: Room = { claims: Number.POSITIVE_INFINITY };
 export class Targets {
   readonly #options: TargetsOptions;
   readonly #targets = new Map<string, Target>();
-  /** Those that were held or ran out of tokens, and may be so still: of ten thousand targets few. */
+  /** Those that were held or ran out of tokens, and may be so still, in this order. What is stored is among them. */
   readonly #constrained = new Set<string>();
   #tidiedAt = 0;
 
@@ -87,7 +92,7 @@ export class Targets {
       if (!bucket.ok) {
         const { retryAt } = bucket.error;
         if (!this.#constrained.has(claim.target)) {
-          this.#constrained.add(claim.target);
+          this.#constrain(claim.target);
           this.#options.count(metricKey("a2a_webhook_rate_limited_total", { by: "url" }));
         }
         if (retryAt > now + PATIENCE_MS) this.#save(claim.target, target, now);
@@ -112,7 +117,7 @@ export class Targets {
     if (retryAfterMs > 0 && (status === 429 || status === 503)) {
       const until = now + Math.min(retryAfterMs, LONGEST_HOLD_MS);
       state.holdUntil = Math.max(heldUntil(state, now) ?? 0, until);
-      this.#constrained.add(target);
+      this.#constrain(target);
       this.#options.count(metricKey("a2a_webhook_rate_limited_total", { by: "endpoint" }));
       this.#save(target, state, now);
     }
@@ -137,8 +142,12 @@ export class Targets {
     for (const name of this.#constrained) {
       const target = this.#targets.get(name);
       const room = target ? this.#room(target, now) : UNLIMITED;
-      if (room === UNLIMITED) this.#constrained.delete(name);
-      else yield [name, room];
+      if (room !== UNLIMITED) {
+        yield [name, room];
+        continue;
+      }
+      this.#constrained.delete(name);
+      if (target) this.#save(name, target, now);
     }
   }
 
@@ -197,10 +206,23 @@ export class Targets {
     if (Math.abs(now - this.#tidiedAt) < 60_000) return;
     this.#tidiedAt = now;
     for (const [name, target] of this.#targets) {
-      if (!isDefault(target, now)) continue;
-      if (target.isStored) this.#options.save(name, {});
-      this.#targets.delete(name);
+      if (isDefault(target, now)) this.#forget(name);
     }
+  }
+
+  #constrain(name: string): void {
+    this.#constrained.add(name);
+    if (this.#constrained.size <= MAX_CONSTRAINED) return;
+    const [first] = this.#constrained;
+    if (first !== undefined) this.#forget(first);
+  }
+
+  #forget(name: string): void {
+    const target = this.#targets.get(name);
+    this.#constrained.delete(name);
+    this.#targets.delete(name);
+    if (target?.isStored) this.#options.save(name, {});
+    if (target && target.breaker.state !== "closed") this.#options.changed();
   }
 
   #get(name: string, now: number): Target {
@@ -225,7 +247,7 @@ export class Targets {
     const before = target.breaker;
     target.breaker = breaker;
     if (before.state === "closed" && breaker.state === "closed") return;
-    this.#constrained.add(name);
+    this.#constrain(name);
     if (before !== breaker) this.#save(name, target, now);
     if (before.state === breaker.state) return;
     const to = breaker.state === "half-open" ? "half_open" : breaker.state;

@@ -1,16 +1,17 @@
 // The OAuth2 tokens of one EndpointObject, in its memory only: one for each client, token server, scope and audience.
 //
 // A token is fetched once for all who want it, replaced before it expires, and thrown away once when the receiver
-// refuses it; a second refusal soon after is not the token's fault. A token server that failed is left alone for a
-// moment, however many notifications wait for it.
+// refuses it; a second refusal soon after is not the token's fault. How often a token server may be asked for all of
+// them is for TokenServers to say.
 
+import type { Rate } from "../lib/bucket.ts";
 import { sha256 } from "../lib/bytes.ts";
-import { ok, type Result } from "../lib/result.ts";
+import { err, ok, type Result } from "../lib/result.ts";
 import type { FetchToken, OAuth2Client, OAuth2Failure } from "./oauth2.ts";
+import { TokenServers } from "./token-servers.ts";
 
 /** A token is replaced when a tenth of its life is left, or this much if that is less. */
 const EARLY_MS = 60_000;
-const REST_AFTER_FAILURE_MS = 5_000;
 /** A token that replaced a rejected one is not taken for the fault again before it is this old. */
 const REJECT_AGAIN_MS = 60_000;
 const MAX_TOKENS = 1_000;
@@ -19,17 +20,19 @@ type Held = {
   token?: { value: string; refreshAt: number; expiresAt: number };
   /** When the token was fetched because the one before was rejected. */
   replacedAt?: number;
-  failure?: { result: Result<never, OAuth2Failure>; at: number };
   fetching?: Promise<Result<string, OAuth2Failure>>;
 };
 
 /** The tokens of one EndpointObject, one for each client, token server, scope and audience. */
 export class TokenCache {
   readonly #held = new Map<string, Held>();
+  readonly #servers: TokenServers;
   readonly #fetchToken: FetchToken;
   readonly #now: () => number;
 
-  constructor({ fetchToken, now }: { fetchToken: FetchToken; now: () => number }) {
+  /** `rate`: of requests to all token servers of one origin; 0 a minute: unlimited. */
+  constructor({ fetchToken, rate, now }: { fetchToken: FetchToken; rate: Rate; now: () => number }) {
+    this.#servers = new TokenServers(rate);
     this.#fetchToken = fetchToken;
     this.#now = now;
   }
@@ -37,11 +40,9 @@ export class TokenCache {
   /** A token that has not expired, fetched if need be; one that is being fetched is waited for. */
   async token(client: OAuth2Client): Promise<Result<string, OAuth2Failure>> {
     const held = this.#hold(await keyOf(client));
-    const now = this.#now();
-    const { token, failure } = held;
-    if (token && now < token.refreshAt) return ok(token.value);
-    const isResting = failure !== undefined && Math.abs(now - failure.at) < REST_AFTER_FAILURE_MS;
-    const result = isResting ? failure.result : await this.#fetchOnce(held, client);
+    const { token } = held;
+    if (token && this.#now() < token.refreshAt) return ok(token.value);
+    const result = await this.#fetchOnce(held, client);
     if (result.ok || held.token === undefined) return result;
     // A server that fails while there is time left does no harm yet.
     return this.#now() < held.token.expiresAt ? ok(held.token.value) : result;
@@ -59,9 +60,10 @@ export class TokenCache {
     return true;
   }
 
-  /** Forgets all tokens; one that is being fetched is not kept. */
+  /** Forgets all tokens and their servers; one that is being fetched is not kept. */
   clear(): void {
     this.#held.clear();
+    this.#servers.clear();
   }
 
   #fetchOnce(held: Held, client: OAuth2Client): Promise<Result<string, OAuth2Failure>> {
@@ -72,16 +74,19 @@ export class TokenCache {
   }
 
   async #fetch(held: Held, client: OAuth2Client): Promise<Result<string, OAuth2Failure>> {
+    const { tokenUrl } = client;
+    const refusal = this.#servers.refusal(tokenUrl, this.#now());
+    if (refusal) return err(refusal);
     const fetched = await this.#fetchToken(client);
     const now = this.#now();
     if (!fetched.ok) {
-      held.failure = { result: fetched, at: now };
+      this.#servers.failed(tokenUrl, fetched.error, now);
       return fetched;
     }
+    this.#servers.answered(tokenUrl);
     const { value, expiresInMs } = fetched.value;
     const expiresAt = now + expiresInMs;
     held.token = { value, refreshAt: expiresAt - Math.min(EARLY_MS, expiresInMs / 10), expiresAt };
-    delete held.failure;
     return ok(value);
   }
 

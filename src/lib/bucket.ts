@@ -39,6 +39,6 @@ export function isFull(bucket: Bucket | undefined, rate: Rate, now: number): boo
 function creditAt(bucket: Bucket | undefined, { perMinute, burst }: Rate, now: number): number {
   const full = burst * TOKEN;
   if (bucket === undefined) return full;
-  // A clock that was put back takes nothing away, and gives nothing.
-  return Math.min(full, bucket.credit + Math.max(0, now - bucket.at) * perMinute);
+  // A clock that was put back counts like one that went on: a burst too many at most, and nobody waits for it to catch up.
+  return Math.min(full, bucket.credit + Math.abs(now - bucket.at) * perMinute);
 }

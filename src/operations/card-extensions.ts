@@ -3,6 +3,7 @@
 
 import type { Agent } from "../agents/agent.ts";
 import type { Config } from "../config.ts";
+import { highestRate } from "../delivery/prepare-config.ts";
 import type { AgentExtension } from "../protocol/agent-card.ts";
 import { APPROVAL_SCOPE, APPROVALS_EXTENSION } from "../protocol/approvals.ts";
 import { MAX_HEADERS } from "../protocol/push-headers.ts";
@@ -38,7 +39,8 @@ function approvals({ approvals: tools }: Agent): AgentExtension {
 }
 
 function webhooks(config: Config, baseUrl: string): AgentExtension {
-  const { webhookRatePerMinute: perMinute, webhookBurst: burst, webhookRetryMs } = config;
+  const { webhookRetryMs } = config;
+  const { perMinute, burst } = highestRate(config);
   // The first attempt waits for nothing.
   const delaysSeconds = webhookRetryMs.slice(1).map((ms) => ms / 1_000);
   return {
@@ -55,7 +57,7 @@ function webhooks(config: Config, baseUrl: string): AgentExtension {
         maxDelays: MAX_RETRIES,
         maxSeconds: MAX_RETRY_SECONDS,
       },
-      ...(perMinute > 0 && { rateLimit: { perMinute, burst } }),
+      ...(perMinute < Infinity && { rateLimit: { perMinute, ...(burst < Infinity && { burst }) } }),
       configsPerTask: config.webhookConfigsPerTask,
       headers: MAX_HEADERS,
       timeoutSeconds: config.webhookTimeoutMs / 1_000,

@@ -10,6 +10,7 @@ import type { Message } from "../protocol/message.ts";
 import { operations } from "../protocol/operations.ts";
 import type { WebhookConfig } from "../protocol/push-options.ts";
 import type { SendMessageRequest } from "../protocol/requests.ts";
+import { dotSegmentFlaw } from "../protocol/scalars.ts";
 import type { SendCommand } from "../tasks/commands.ts";
 import {
   callHome,
@@ -147,6 +148,8 @@ function addressChosen(message: Message, taskId: string, homeShards: number): Ad
   if (taskId.length > MAX_CHOSEN_ID_LENGTH) {
     throw refusal("message.taskId", `must be at most ${MAX_CHOSEN_ID_LENGTH} characters long`);
   }
+  const flaw = dotSegmentFlaw(taskId);
+  if (flaw !== undefined) throw refusal("message.taskId", flaw);
   if (contextId !== undefined && shardOf(contextId, homeShards) !== 0) {
     throw refusal(
       "message.contextId",

@@ -18,12 +18,18 @@ export async function readAnswer(
   over: Promise<unknown>,
 ): Promise<Answer> {
   const { body, headers } = response;
-  const length = headers.get("content-length");
-  if (body === null || length === "0") return { bytes: NOTHING, end: "complete" };
+  const length = lengthOf(headers);
+  if (body === null || length === 0) return { bytes: NOTHING, end: "complete" };
   const stopped = over.then(() => "stopped" as const);
   // The length is that of the encoded body, which may grow a thousandfold.
-  const isShort = length !== null && Number(length) <= maxBytes && !headers.has("content-encoding");
+  const isShort = length !== undefined && length <= maxBytes && !headers.has("content-encoding");
   return isShort ? readWhole(response, stopped) : readChunks(body, maxBytes, stopped);
+}
+
+/** How long the body says it is; one that comes in chunks does not, whatever else it says (RFC 9112 §6.3). */
+function lengthOf(headers: Headers): number | undefined {
+  const length = headers.get("content-length") ?? "";
+  return /^\d+$/.test(length) && !headers.has("transfer-encoding") ? Number(length) : undefined;
 }
 
 /** The body that is stopped here is canceled with its request, by the same signal. */

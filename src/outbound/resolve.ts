@@ -52,7 +52,7 @@ export function createResolver(options: ResolverOptions): Resolve {
     if (blocked !== undefined && !blocked.ok) return blocked;
     if (!ipv4?.ok || !ipv6?.ok)
       return ipv4?.ok === false ? ipv4 : (ipv6 as { ok: false; error: ResolveError });
-    const addresses = [...ipv4.value.addresses, ...ipv6.value.addresses];
+    const addresses = [...new Set([...ipv4.value.addresses, ...ipv6.value.addresses])];
     if (addresses.length === 0) return fail("the name has no address");
     const ttlSeconds = Math.min(ipv4.value.ttlSeconds, ipv6.value.ttlSeconds);
     if (ttlSeconds > 0) {
@@ -66,7 +66,11 @@ export function createResolver(options: ResolverOptions): Resolve {
 
   return (host) => {
     const cached = cache.get(host);
-    if (cached !== undefined && now() < cached.until) return Promise.resolve(ok(cached.addresses));
+    const leftMs = (cached?.until ?? 0) - now();
+    // A clock that was put back makes the time longer than any answer is kept.
+    if (cached !== undefined && leftMs > 0 && leftMs <= MAX_TTL_SECONDS * 1_000) {
+      return Promise.resolve(ok(cached.addresses));
+    }
     cache.delete(host);
     let lookup = running.get(host);
     if (lookup === undefined) {
@@ -88,7 +92,7 @@ async function ask(options: ResolverOptions, host: string, type: Type): Promise<
   const text = await get(url.href, options.fetch ?? ((input, init) => globalThis.fetch(input, init)));
   if (!text.ok) return text;
   const records = parseRecords(text.value);
-  return records.ok ? follow(host, type, records.value) : records;
+  return records.ok ? follow(host, records.value) : records;
 }
 
 async function get(url: string, fetch: typeof globalThis.fetch): Promise<Result<string, ResolveError>> {
@@ -122,12 +126,17 @@ function parseRecords(text: string): Result<DnsRecord[], ResolveError> {
   if (typeof answer?.Status !== "number") return fail("the resolver's answer is no DNS message");
   // 3 is "no such name". Others are failures of a server on the way.
   if (answer.Status !== 0) return fail(`the resolver answered with code ${answer.Status}`);
-  if (answer.TC === true) return fail("the resolver's answer is truncated");
+  if (isTruncated(answer)) return fail("the resolver's answer is truncated");
   const list = answer.Answer ?? [];
   if (!Array.isArray(list) || list.length > MAX_RECORDS)
     return fail("the resolver's answer is no list of records");
   const records = list.flatMap(parseRecord);
   return records.length === list.length ? ok(records) : fail("the resolver's answer has a malformed record");
+}
+
+/** Resolvers write their JSON by hand: whatever is not plainly a no is a yes. */
+function isTruncated(answer: Record<string, unknown>): boolean {
+  return Object.entries(answer).some(([name, value]) => name.toUpperCase() === "TC" && Boolean(value));
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {
@@ -151,11 +160,13 @@ function parseRecord(value: unknown): DnsRecord[] {
   return [{ name: normal(name), type, ttlSeconds, data }];
 }
 
-/** Follows the aliases from `host`; a record that is not of their chain is none of an honest answer. */
-function follow(host: string, type: Type, records: DnsRecord[]): Result<Found, ResolveError> {
-  const aliases = new Map(
-    records.filter((record) => record.type === CNAME).map(({ name, data }) => [name, data]),
-  );
+/**
+ * Follows the aliases from `host`; a record that is not of their chain is none of an honest answer. Addresses count
+ * in either family's answer: who connects may see more of it than was asked for.
+ */
+function follow(host: string, records: DnsRecord[]): Result<Found, ResolveError> {
+  const links = records.filter((record) => record.type === CNAME);
+  const aliases = new Map(links.map(({ name, data }) => [name, data]));
   const chain = [normal(host)];
   for (let next = aliases.get(chain[0] ?? ""); next !== undefined; next = aliases.get(next)) {
     if (chain.includes(next) || chain.length > MAX_ALIASES) return fail("the name's aliases do not end");
@@ -164,10 +175,12 @@ function follow(host: string, type: Type, records: DnsRecord[]): Result<Found, R
     }
     chain.push(next);
   }
-  const ours = records.filter((record) => record.type === CNAME || record.type === type);
+  if (aliases.size < links.length) return fail("a name has more than one alias");
+  const found = records.filter(({ type }) => type === A || type === AAAA);
+  const ours = [...links, ...found];
   if (!ours.every(({ name }) => chain.includes(name))) return fail("the resolver answered another question");
   return ok({
-    addresses: ours.filter((record) => record.type === type).map(({ data }) => data),
+    addresses: found.map(({ data }) => data),
     ttlSeconds: Math.min(MAX_TTL_SECONDS, ...ours.map(({ ttlSeconds }) => ttlSeconds)),
   });
 }

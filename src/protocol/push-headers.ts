@@ -8,6 +8,11 @@ export const MAX_HEADERS = 20;
 const MAX_HEADER_NAME = 128;
 const MAX_HEADER_VALUE = 4_096;
 
+/** The name as receivers may read it: CGI and what came of it (WSGI, Rack, PHP) know no case, and `_` for `-`. */
+export function normalHeaderName(name: string): string {
+  return name.toLowerCase().replaceAll("_", "-");
+}
+
 /**
  * Headers that are ours (those of a notification), the connection's, the body's, or that proxies believe. Whatever
  * else a request holds is set after these, so a name that is missing here cannot replace it either.
@@ -42,7 +47,6 @@ const RESERVED_HEADERS = new RegExp(
     "cf-ray",
     "cdn-loop",
   ].join("|")})$`,
-  "i",
 );
 
 export const headers: Schema<Record<string, string>> = checked(
@@ -59,8 +63,9 @@ export const headers: Schema<Record<string, string>> = checked(
       if (!TOKEN.test(name)) refuse(payload, "must have the name of a header", name);
       else if (name.length > MAX_HEADER_NAME) {
         refuse(payload, `must have a name of at most ${MAX_HEADER_NAME} characters`, name);
-      } else if (RESERVED_HEADERS.test(name)) refuse(payload, "is not a header that a config may set", name);
-      else if (seen.has(lower)) refuse(payload, "must not be given twice, in whatever case", name);
+      } else if (RESERVED_HEADERS.test(normalHeaderName(name))) {
+        refuse(payload, "is not a header that a config may set", name);
+      } else if (seen.has(lower)) refuse(payload, "must not be given twice, in whatever case", name);
       seen.add(lower);
     }
   },

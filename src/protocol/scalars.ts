@@ -34,6 +34,11 @@ export const id: Schema<string> = named(
   { zero: () => "" },
 );
 
+/** Why an id cannot be chosen that URLs drop from their paths, percent-encoded or not; undefined: it can be. */
+export function dotSegmentFlaw(id: string): string | undefined {
+  return id === "." || id === ".." ? "must not be . or .., which no URL can hold" : undefined;
+}
+
 export const bool: Schema<boolean> = named(
   z.boolean({ error: ({ input }) => mustBe("true or false", input) }),
   "bool",

@@ -69,7 +69,8 @@ const members = [
 ];
 const toColumn = (member: string) => member.replace("At", "_at");
 const selected = [...members, "state", "stateAt"].map((member) => `${toColumn(member)} AS ${member}`);
-const LISTED = selected.filter((column) => !column.startsWith("body")).join(", ");
+/** The columns of a ListedLetter. */
+export const LISTED = selected.filter((column) => !column.startsWith("body")).join(", ");
 
 /** An attempt that was delivered after the death was the retry's; it may have been shipped before the filing. */
 const STATE = `CASE WHEN EXISTS (
@@ -88,6 +89,9 @@ const FILE = `INSERT INTO dead_letters (${members.map(toColumn).join(", ")}, sta
 /** Larger bodies are bound by themselves: in JSON text each of their quotes would be escaped once more. */
 const SMALL_BODY = 100_000;
 
+/** Ids of one statement. */
+const IDS_TOGETHER = 1_000;
+
 /** Files letters. The same death filed again changes nothing; a later death of the same letter makes it dead again. */
 export async function saveDeadLetters(db: D1Database, letters: readonly DeadLetter[]): Promise<void> {
   if (letters.length === 0) return;
@@ -102,7 +106,10 @@ export async function saveDeadLetters(db: D1Database, letters: readonly DeadLett
   ]);
 }
 
-/** The statement, if any, that marks the letters among these attempts that have been delivered after all. */
+/**
+ * The statement, if any, that marks the letters among these attempts that have been delivered after all, by a retry or
+ * a replay: then that is what they are, also those that somebody has discarded.
+ */
 export function deliveredStatement(db: D1Database, rows: readonly AttemptRow[]): D1PreparedStatement[] {
   const delivered = rows
     .filter(({ outcome }) => outcome === "delivered")
@@ -112,7 +119,7 @@ export function deliveredStatement(db: D1Database, rows: readonly AttemptRow[]):
       .prepare(
         `UPDATE dead_letters SET state = 'delivered', state_at = retried.at
          FROM (SELECT value ->> 'id' AS id, max(value ->> 'at') AS at FROM json_each(?1) GROUP BY 1) retried
-         WHERE dead_letters.id = retried.id AND state IN ('dead', 'retrying') AND died_at <= retried.at`,
+         WHERE dead_letters.id = retried.id AND state <> 'delivered' AND died_at <= retried.at`,
       )
       .bind(chunk),
   );
@@ -165,29 +172,36 @@ export type LetterVersion = Pick<DeadLetter, "id" | "diedAt">;
 
 export type Marking = { from: readonly DeadLetterState[]; to: DeadLetterState; now: number };
 
-/** The statement that marks those of the letters that are in one of the states `from`. */
-export function markStatement(
+/** Marks those of the letters that are in one of the states `from`; how many were. */
+export async function markDeadLetters(
   db: D1Database,
   letters: readonly LetterVersion[],
   { from, to, now }: Marking,
-): D1PreparedStatement {
+): Promise<number> {
   const versions = JSON.stringify(letters.map(({ id, diedAt }) => [id, diedAt]));
-  return db
+  const { meta } = await db
     .prepare(
       `UPDATE dead_letters SET state = ?2, state_at = ?3
        WHERE (id, died_at) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
          AND state IN (SELECT value FROM json_each(?4))`,
     )
-    .bind(versions, to, now, JSON.stringify(from));
+    .bind(versions, to, now, JSON.stringify(from))
+    .run();
+  return meta.changes;
 }
 
-/** Marks letters; how many were. */
-export async function markDeadLetters(
-  db: D1Database,
-  letters: readonly LetterVersion[],
-  marking: Marking,
-): Promise<number> {
-  return (await markStatement(db, letters, marking).run()).meta.changes;
+/** Makes those that were being retried dead again: what they wait for is gone. */
+export async function endRetries(db: D1Database, ids: readonly string[], now: number): Promise<void> {
+  const reason = "Its config or its task was deleted before it was sent again.";
+  for (let start = 0; start < ids.length; start += IDS_TOGETHER) {
+    await db
+      .prepare(
+        `UPDATE dead_letters SET state = 'dead', state_at = ?2, reason = ?3
+         WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'retrying'`,
+      )
+      .bind(JSON.stringify(ids.slice(start, start + IDS_TOGETHER)), now, reason)
+      .run();
+  }
 }
 
 /** Deletes letters, in whatever state. */

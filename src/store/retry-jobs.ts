@@ -1,18 +1,12 @@
 // The table `retry_jobs`: retries of many dead letters, in chunks.
 //
-// A chunk is claimed for a while (its lease) by adding one to `step`, and finished in one transaction that marks its
-// letters and moves the cursor on, if the step is still the same. Whoever dies in between leaves a chunk that is
-// claimed again when the lease has run out, and asks homes once more for what they have taken back already, which
-// does no harm. A job retries what had died when it was made; what dies again is not its business.
+// A chunk is claimed for a while (its lease) by adding one to `step`, and can be finished while the step is still the
+// same: see retry-chunks. Whoever dies in between leaves a chunk that is claimed again when the lease has run out, also
+// if its job was paused or cancelled meanwhile. A job retries what had died when it was made; what dies again is not
+// its business.
 
-import {
-  type DeadLetterFilter,
-  deadLettersWalk,
-  type LetterVersion,
-  type ListedLetter,
-  markStatement,
-} from "./dead-letters.ts";
-import { type Found, type Page, type Position, readPage } from "./keyset.ts";
+import type { DeadLetterFilter } from "./dead-letters.ts";
+import { type Found, type Page, readPage } from "./keyset.ts";
 
 export type RetryJobState = "running" | "paused" | "cancelled" | "done";
 
@@ -98,83 +92,40 @@ export async function changeRetryJob(
   return row === null ? undefined : toJob(row);
 }
 
-/** Jobs that run and that nobody holds, those first that have waited longest. */
+/** Jobs that run, or have a chunk in hand, and that nobody holds; those first that have waited longest. */
 export async function idleRetryJobs(db: D1Database, now: number, limit: number): Promise<string[]> {
   const { results } = await db
     .prepare(
-      `SELECT id FROM retry_jobs INDEXED BY retry_jobs_running
-       WHERE state = 'running' AND lease_until <= ? ORDER BY lease_until LIMIT ?`,
+      `SELECT id, lease_until FROM retry_jobs INDEXED BY retry_jobs_running
+       WHERE state = 'running' AND lease_until <= ?1
+       UNION
+       SELECT id, lease_until FROM retry_jobs INDEXED BY retry_jobs_begun
+       WHERE chunk IS NOT NULL AND lease_until <= ?1
+       ORDER BY lease_until LIMIT ?2`,
     )
     .bind(now, limit)
     .all<{ id: string }>();
   return results.map(({ id }) => id);
 }
 
-/** Takes the next chunk of a job until `leaseUntil`; undefined if it does not run, or somebody holds it. */
+/** `chunk`: what its former holder has left; null: nothing. */
+export type ClaimedJob = RetryJob & { chunk: string | null };
+
+/** Takes a job until `leaseUntil`; undefined if there is nothing to do, or somebody holds it. */
 export async function claimRetryJob(
   db: D1Database,
   id: string,
   { now, leaseUntil }: { now: number; leaseUntil: number },
-): Promise<RetryJob | undefined> {
+): Promise<ClaimedJob | undefined> {
   const row = await db
     .prepare(
       `UPDATE retry_jobs SET step = step + 1, lease_until = ?3
-       WHERE id = ?1 AND state = 'running' AND lease_until <= ?2 RETURNING ${COLUMNS}`,
+       WHERE id = ?1 AND (state = 'running' OR chunk IS NOT NULL) AND lease_until <= ?2
+       RETURNING ${COLUMNS}, chunk`,
     )
     .bind(id, now, leaseUntil)
-    .first<Row>();
-  return row === null ? undefined : toJob(row);
-}
-
-/** The next dead letters of a job, the oldest first. */
-export function readChunk(db: D1Database, job: RetryJob, limit: number): Promise<Found<ListedLetter>> {
-  const { from, to = Number.POSITIVE_INFINITY, ...filter } = job.filter;
-  // What has died since would be retried for ever.
-  const walk = deadLettersWalk({ ...filter, state: "dead", from, to: Math.min(to, job.createdAt) }, true);
-  const after: Position | undefined = job.cursorId === "" ? undefined : [job.cursorAt, job.cursorId];
-  return readPage<ListedLetter>(db, walk, { after, limit }, ({ diedAt, id }) => [diedAt, id]);
-}
-
-export type Progress = {
-  /** The letters that their homes have taken back. */
-  retried: readonly LetterVersion[];
-  gone: number;
-  failed: number;
-  /** Where the next chunk begins; undefined: there is none, the job is done. */
-  next: Position | undefined;
-  now: number;
-};
-
-/** Finishes the chunk that was claimed as `job`; whether it was still the holder's to finish. */
-export async function advanceRetryJob(
-  db: D1Database,
-  job: RetryJob,
-  { retried, gone, failed, next, now }: Progress,
-): Promise<boolean> {
-  const [cursorAt = job.cursorAt, cursorId = job.cursorId] = next ?? [];
-  const [, advanced] = await db.batch([
-    // Also when the chunk is not ours any more: that they were taken back is true.
-    markStatement(db, retried, { from: ["dead"], to: "retrying", now }),
-    db
-      .prepare(
-        `UPDATE retry_jobs SET cursor_at = ?3, cursor_id = ?4, retried = retried + ?5, gone = gone + ?6,
-           failed = failed + ?7, updated_at = ?8, lease_until = 0,
-           state = CASE WHEN ?9 AND state IN ('running', 'paused') THEN 'done' ELSE state END
-         WHERE id = ?1 AND step = ?2`,
-      )
-      .bind(
-        job.id,
-        job.step,
-        cursorAt,
-        cursorId,
-        retried.length,
-        gone,
-        failed,
-        now,
-        next === undefined ? 1 : 0,
-      ),
-  ]);
-  return advanced?.meta.changes === 1;
+    .first<Row & Pick<ClaimedJob, "chunk">>();
+  return row === null ? undefined : { ...toJob(row), chunk: row.chunk };
 }
 
 /** Deletes at most `limit` jobs that ended before `before` (ms); how many there were. */

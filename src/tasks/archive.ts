@@ -1,11 +1,10 @@
 // Where the history of a home's notifications goes: the tables of D1 that operators search.
 
 import { saveAttempts } from "../store/attempts.ts";
+import { endRetries } from "../store/dead-letters.ts";
+import { inPieces } from "../store/pieces.ts";
 import { type ConfigRow, deleteConfigs, saveConfigs } from "../store/push-configs.ts";
 import type { Archive } from "./shipping.ts";
-
-/** Rows of one transaction: D1 runs one after the other, so a longer one holds up whoever comes next. */
-const TOGETHER = 100;
 
 /** Writes shipments of this home to D1; one that was written before changes nothing. */
 export function archiveIn(db: D1Database, home: string): Archive {
@@ -13,7 +12,7 @@ export function archiveIn(db: D1Database, home: string): Archive {
     const attempts = items.flatMap(({ n, item }) =>
       item.kind === "attempt" ? [{ ...item.attempt, home, n }] : [],
     );
-    for (const some of inPieces(attempts)) await saveAttempts(db, some);
+    await inPieces(attempts, (some) => saveAttempts(db, some));
     // A config may have been set and deleted in one shipment: the last word on each counts.
     const saved = new Map<string, ConfigRow>();
     const deleted = new Map<string, { home: string; task: string; config: string }>();
@@ -28,11 +27,9 @@ export function archiveIn(db: D1Database, home: string): Archive {
         deleted.set(key, { home, task: item.task, config: item.config });
       }
     }
-    for (const some of inPieces([...saved.values()])) await saveConfigs(db, some);
-    for (const some of inPieces([...deleted.values()])) await deleteConfigs(db, some);
+    await inPieces([...saved.values()], (some) => saveConfigs(db, some));
+    await inPieces([...deleted.values()], (some) => deleteConfigs(db, some));
+    const unretried = items.flatMap(({ item }) => (item.kind === "unretried" ? item.notifications : []));
+    await endRetries(db, unretried, Date.now());
   };
-}
-
-function* inPieces<T>(rows: readonly T[]): Generator<T[]> {
-  for (let i = 0; i < rows.length; i += TOGETHER) yield rows.slice(i, i + TOGETHER);
 }

@@ -188,7 +188,7 @@ export class Calls implements Home {
     const refused = this.#refusalOf("push_configs", command);
     if (refused) return err(refused);
     const { by, agent, taskId, config, sheddable } = command;
-    const shed = sheddable ? this.#shedding.refusal(true) : undefined;
+    const shed = sheddable ? this.#shedding.refusal(config.endpoint) : undefined;
     if (shed) return err(shed);
     await this.#store.commits.turn();
     this.#turns.catchUp();
@@ -237,8 +237,9 @@ export class Calls implements Home {
     const exists = chosenTaskId !== undefined && this.#store.get(chosenTaskId) !== undefined;
     const isOld = command.repeated || message.taskId !== undefined || exists;
     // A follow-up may bring a config, too.
-    const notifies = command.push !== undefined;
-    const shed = command.sheddable && (!isOld || notifies) ? this.#shedding.refusal(notifies) : undefined;
+    const endpoint = command.push?.endpoint;
+    const brings = !isOld || endpoint !== undefined;
+    const shed = command.sheddable && brings ? this.#shedding.refusal(endpoint) : undefined;
     if (shed) return err(shed);
     const isRunning = command.repeated || (taskId !== undefined && this.#turns.get(taskId) !== undefined);
     const refused = isRunning ? undefined : this.#limits.turn(this.#turns.count);

@@ -3,7 +3,7 @@
 // The body is made of the journal's rows, which never change, so it has the same bytes on every attempt. A batch is
 // written down when it is first claimed: from then on the same notifications go together, under the same id.
 
-import type { Claim } from "../delivery/exchange.ts";
+import type { Claim, Following } from "../delivery/exchange.ts";
 import { contentTypeOf, toPayload } from "../delivery/payload.ts";
 import { utf8Length } from "../lib/bytes.ts";
 import type { Journal } from "./journal.ts";
@@ -13,6 +13,12 @@ import type { PushConfig, PushConfigs } from "./push-configs.ts";
 import { nameOf, upcoming } from "./upcoming.ts";
 
 const MAX_BATCH_BYTES = 131_072;
+/** What the key of a batch begins with. */
+const BATCH = "batch/";
+
+/** Notifications that follow the head of a lane in its claim, at most, and the characters of all bodies with its own. */
+const FOLLOWING = 4;
+const FOLLOWING_CHARS = 131_072;
 
 /** Part of a batch: notifications of one lane. */
 export type Member = { lane: Lane; notifications: readonly Notification[] };
@@ -52,9 +58,15 @@ export class Claims {
     return this.#batch(this.#freeze(members), members, lane, config);
   }
 
+  /** Whether what was claimed under this key may still be sent, all of it. */
+  stands(key: string): boolean {
+    if (key.startsWith(BATCH)) return this.#frozen(key.slice(BATCH.length)).isWhole;
+    return this.members(key).some(({ lane }) => lane.state === "active");
+  }
+
   /** The notifications that a claim is made of, by its key; none: it is of the past. */
   members(key: string): Member[] {
-    if (key.startsWith("batch/")) return this.#frozen(key.slice("batch/".length)).members;
+    if (key.startsWith(BATCH)) return this.#frozen(key.slice(BATCH.length)).members;
     // An id that a client chose may hold a slash; the name of a lane does not.
     const cut = key.lastIndexOf("/");
     const lane = this.#options.lanes.get(key.slice("lane/".length, cut), key.slice(cut + 1));
@@ -65,17 +77,37 @@ export class Claims {
     const head = headOf(lane);
     const entry = this.#options.journal.entry(lane.task, head[0]);
     if (!entry) return undefined;
+    const body = this.#payload(lane, entry, config);
     const claim: Claim = {
       ...shared(lane, config),
       key: `lane/${lane.task}/${lane.lane}`,
       lanes: [lane.lane],
       id: notificationId(lane, head[0]),
       sequence: head[1],
-      body: this.#payload(lane, entry, config),
+      body,
       contentType: contentTypeOf(config.version),
       committedAt: entry.at,
+      following: this.#following(lane, config, head, body.length),
     };
     return { claim, members: [{ lane, notifications: [head] }] };
+  }
+
+  /** Behind a head that has failed nothing follows: it would be made and carried in vain, again and again. */
+  #following(lane: Lane, config: PushConfig, [seq, sequence]: Notification, headChars: number): Following[] {
+    const following: Following[] = [];
+    if (lane.attempt > 0 || headChars > FOLLOWING_CHARS) return following;
+    const { journal } = this.#options;
+    let chars = headChars;
+    for (const [next, number] of upcoming(journal, lane, config.events, seq, sequence)) {
+      const entry = journal.entry(lane.task, next);
+      if (!entry) break;
+      const body = this.#payload(lane, entry, config);
+      chars += body.length;
+      if (chars > FOLLOWING_CHARS) break;
+      following.push({ id: notificationId(lane, next), sequence: number, body, committedAt: entry.at });
+      if (following.length === FOLLOWING) break;
+    }
+    return following;
   }
 
   #batch(id: string, members: readonly Member[], lane: Lane, config: PushConfig): Claimed | undefined {
@@ -93,13 +125,14 @@ export class Claims {
     if (pieces.length === 0) return undefined;
     const claim: Claim = {
       ...shared(lane, config),
-      key: `batch/${id}`,
+      key: `${BATCH}${id}`,
       lanes: members.map((member) => member.lane.lane),
       id,
       sequence: members[0]?.notifications[0]?.[1] ?? 0,
       body: `[${pieces.join(",")}]`,
       contentType: "application/json",
       committedAt,
+      following: [],
     };
     return { claim, members };
   }

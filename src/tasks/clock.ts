@@ -1,5 +1,9 @@
 // What happens in a home without anybody asking: its alarm sees to what is due, and tells D1 of the home, so
 // that the cron can notice an alarm that was lost.
+//
+// The runtime runs no alarm while another goes on, so none waits long for D1, the queue and the metrics: what they are
+// being told goes on beside it. It is not given up, and nothing else is told meanwhile: it may still arrive, and an
+// older word on a config must not come after a newer one.
 
 import type { AuditShipping } from "../audit/shipping.ts";
 import { log } from "../telemetry/log.ts";
@@ -16,6 +20,10 @@ const ITEMS = 100;
 const REPORT_SLACK_MS = 300_000;
 const REPORT_RETRY_MS = 60_000;
 
+/** An alarm waits so long for what is told outside; if that is not over by then, it is looked at again. */
+const TELLING_MS = 3_000;
+const TELLING_AGAIN_MS = 10_000;
+
 /** The alarm does not ring more often. */
 const MIN_PAUSE_MS = 100;
 
@@ -27,6 +35,9 @@ export type ClockOptions = {
   shipping: Shipping;
   auditing: AuditShipping;
   now(): number;
+  waitUntil(promise: Promise<unknown>): void;
+  /** The value of a promise, or undefined if it takes longer than `ms`. */
+  orLate<T>(promise: Promise<T>, ms: number): Promise<T | undefined>;
   retentionMs: number;
   /**
    * Writes to D1 that this home exists, and when it expects to be done with what is due now (ms). `name` is given
@@ -42,6 +53,8 @@ export class Clock {
   /** What D1 was told last; unknown to a new object, which therefore tells it again. */
   #reportedDueAt = 0;
   #reporting: Promise<void> | undefined;
+  /** Of what D1, the queue and the metrics are being told: how much takes longer than an alarm waits. */
+  #late = 0;
 
   constructor(options: ClockOptions) {
     this.#options = options;
@@ -64,7 +77,7 @@ export class Clock {
   }
 
   async #runDue(now: number): Promise<void> {
-    const { store, jobs, notifications, shipping, auditing, retentionMs } = this.#options;
+    const { store, jobs, notifications, retentionMs, waitUntil, orLate } = this.#options;
     let name: string | undefined;
     for (const { kind, key } of store.due.take(now, ITEMS)) {
       if (kind === "job") {
@@ -77,13 +90,29 @@ export class Clock {
       }
     }
     notifications.ringOverdue(now);
-    await shipping.run(now);
-    await auditing.run(now);
-    // A time that D1 knows and that has passed is corrected, or the cron would wake this home for nothing.
-    if (!store.isInUse || (name === undefined && this.#reportedDueAt >= now)) return;
-    await this.#reporting;
-    this.#reporting = this.#report(now, name);
-    await this.#reporting;
+    if (this.#late > 0) return;
+    const telling = this.#tell(now, name).then(() => true);
+    waitUntil(telling);
+    if (await orLate(telling, TELLING_MS)) return;
+    this.#late += 1;
+    waitUntil(telling.then(() => (this.#late -= 1)));
+  }
+
+  /** Never throws. */
+  async #tell(now: number, name: string | undefined): Promise<void> {
+    const { store, shipping, auditing } = this.#options;
+    try {
+      await shipping.run(now);
+      await auditing.run(now);
+      // A time that D1 knows and that has passed is corrected, or the cron would wake this home for nothing.
+      if (!store.isInUse || (name === undefined && this.#reportedDueAt >= now)) return;
+      await this.#reporting;
+      this.#reporting = this.#report(now, name);
+      await this.#reporting;
+    } catch (error) {
+      log("error", "what the home has to tell could not be told", { error });
+      store.due.ring(now + WATCHDOG_MS);
+    }
   }
 
   /** Has D1 forget a home that was left empty; one that is used again meanwhile is registered again. */
@@ -113,14 +142,21 @@ export class Clock {
 
   /** Sets the alarm for whatever comes first. */
   #arm(): void {
-    const { store, turns, notifications, shipping, auditing, now } = this.#options;
+    const { store, turns, notifications, now } = this.#options;
     if (store.exists) {
-      const due = store.due.earliest(["job", "trim", "register"]);
-      const at = earliest(due, notifications.wakesAt, shipping.wakesAt, auditing.wakesAt);
+      const due = store.due.earliest(["job", "trim"]);
+      const at = earliest(due, notifications.wakesAt, this.#tellsAt());
       // What could not be done now is not tried at once again.
       if (at !== undefined) store.due.ring(Math.max(at, now() + MIN_PAUSE_MS));
     }
     if (turns.count > 0) store.due.ring(now() + WATCHDOG_MS);
+  }
+
+  /** When there is something to tell outside (ms). */
+  #tellsAt(): number | undefined {
+    const { store, shipping, auditing, now } = this.#options;
+    if (this.#late > 0) return now() + TELLING_AGAIN_MS;
+    return earliest(store.due.earliest(["register"]), shipping.wakesAt, auditing.wakesAt);
   }
 }
 

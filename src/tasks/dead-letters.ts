@@ -2,17 +2,19 @@
 // until the consumer of the dead-letter queue has filed it.
 
 import { toPayload } from "../delivery/payload.ts";
+import { utf8Length } from "../lib/bytes.ts";
 import type { Version } from "../protocol/version.ts";
 import type { DeadLetter } from "../store/dead-letters.ts";
 import type { Journal } from "./journal.ts";
 
-/** A larger payload is not filed; the task still has it. */
-const MAX_BODY_UNITS = 1_000_000;
+/** In UTF-8. A larger payload is not filed (a row of D1 holds 2 MB); the task still has it. */
+const MAX_BODY_BYTES = 1_000_000;
 
 /** `version`: the dialect of its payload; absent in rows of before there were others than 1.0. */
 export type DeadNotification = Omit<DeadLetter, "home" | "body"> & { version?: Version };
 
-export type LetterOfTask = Pick<DeadLetter, "id" | "task">;
+/** Which death of which letter: one that was retried may die again. */
+export type Death = Pick<DeadLetter, "id" | "task" | "diedAt">;
 
 export class DeadLetters {
   readonly #sql: SqlStorage;
@@ -50,7 +52,7 @@ export class DeadLetters {
         const { version = "1.0", ...letter } = JSON.parse(row.body) as DeadNotification;
         const entry = journal.entry(row.task, row.seq);
         const body = entry && toPayload(version, entry.body, () => journal.taskAt(row.task, row.seq));
-        return { ...letter, home, body: body === undefined || body.length > MAX_BODY_UNITS ? null : body };
+        return { ...letter, home, body: body !== undefined && isFileable(body) ? body : null };
       });
   }
 
@@ -59,19 +61,28 @@ export class DeadLetters {
   }
 
   /** The ids of letters that were erased with their task: of those that were filed only, the task is still here. */
-  erased(letters: readonly LetterOfTask[]): string[] {
+  erased(deaths: readonly Death[]): string[] {
     return this.#sql
       .exec<{ id: string }>(
         `SELECT value ->> 'id' AS id FROM json_each(?)
          WHERE NOT EXISTS (SELECT 1 FROM dead WHERE dead.id = value ->> 'id')
            AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = value ->> 'task')`,
-        JSON.stringify(letters.map(({ id, task }) => ({ id, task }))),
+        JSON.stringify(deaths.map(({ id, task }) => ({ id, task }))),
       )
       .toArray()
       .map((row) => row.id);
   }
 
-  filed(ids: readonly string[]): void {
-    this.#sql.exec("DELETE FROM dead WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
+  /** Forgets these deaths; a later one of the same letter is still to be filed. */
+  filed(deaths: readonly Death[]): void {
+    for (const { id, diedAt } of deaths) {
+      this.#sql.exec("DELETE FROM dead WHERE id = ? AND body ->> 'diedAt' = ?", id, diedAt);
+    }
   }
+}
+
+/** A UTF-16 unit is one to three bytes of UTF-8, so as a rule the length decides. */
+function isFileable(body: string): boolean {
+  if (body.length > MAX_BODY_BYTES) return false;
+  return body.length * 3 <= MAX_BODY_BYTES || utf8Length(body) <= MAX_BODY_BYTES;
 }

@@ -1,7 +1,16 @@
 // The notifications of a home, put together from their parts and what the platform gives them.
 
 import type { Config } from "../config.ts";
-import { type DeadNotice, type Doorbell, type Endpoint, toWire } from "../delivery/exchange.ts";
+import {
+  type DeadNotice,
+  type Doorbell,
+  type Endpoint,
+  FOLLOWING_MS,
+  STANDS_MS,
+  toMessage,
+  toWire,
+} from "../delivery/exchange.ts";
+import type { CallObject } from "../lib/stubs.ts";
 import type { MetricsDelta } from "../telemetry/metrics.ts";
 import { archiveIn } from "./archive.ts";
 import { Notifications } from "./notifications.ts";
@@ -19,7 +28,7 @@ export type DeliveryOptions = {
   home: string;
   config: Config;
   db: D1Database;
-  endpoint(name: string): Endpoint;
+  callEndpoint: CallObject<Endpoint>;
   doorbells: { send(doorbell: Doorbell): Promise<unknown> };
   deadLetters: { send(notice: DeadNotice): Promise<unknown> };
   metrics(): { add(delta: MetricsDelta): Promise<number> };
@@ -35,22 +44,22 @@ export type Delivery = {
 };
 
 export function createDelivery(options: DeliveryOptions): Delivery {
-  const { config, home, doorbells, deadLetters, metrics, endpoint } = options;
+  const { config, home, doorbells, deadLetters, metrics, callEndpoint } = options;
   const { store, now, waitUntil } = options;
   const shared = { store, home, now, waitUntil };
   const shipping = new Shipping({
     ...shared,
     archive: archiveIn(options.db, home),
     count: (delta) => metrics().add(delta),
-    bury: async (notice) => void (await deadLetters.send(notice)),
+    bury: async (notice) => void (await deadLetters.send(toMessage(notice))),
   });
   const notifications = new Notifications({
     ...shared,
     random: Math.random,
     leaseMs: config.webhookTimeoutMs + LEASE_SLACK_MS,
     retryMs: config.webhookRetryMs,
-    offer: async (name, offered) => void (await endpoint(name).ring(home, toWire(offered))),
-    ring: async (doorbell) => void (await doorbells.send(doorbell)),
+    offer: async (name, offered) => callEndpoint(name, (endpoint) => endpoint.ring(home, toWire(offered))),
+    ring: async (doorbell) => void (await doorbells.send(toMessage(doorbell))),
     settled: () => shipping.soon(),
   });
   const commands = new PushCommands({
@@ -58,8 +67,8 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     notifications,
     maxConfigs: config.webhookConfigsPerTask,
     allValidated: config.webhookChallenge === "required",
-    attemptMs: config.webhookTimeoutMs,
-    forget: (name, lane) => endpoint(name).forget(home, lane),
+    unheardMs: STANDS_MS + config.webhookTimeoutMs + FOLLOWING_MS,
+    forget: (name, lane) => callEndpoint(name, (endpoint) => endpoint.forget(home, lane)),
     changed: () => shipping.soon(),
     sleep: (ms) => scheduler.wait(ms),
   });

@@ -12,6 +12,9 @@ export type DueKind =
   | "erased";
 export type DueItem = { kind: DueKind; key: string; at: number };
 
+/** The earliest time (ms) that an alarm may be set for. */
+const LONG_AGO = 1;
+
 export class Due {
   readonly #storage: DurableObjectStorage;
   /** When the alarm will ring; undefined: none is set. */
@@ -82,6 +85,13 @@ export class Due {
     this.#alarmAt = at;
     // Not awaited: the write is covered by the output gate like any other.
     void this.#storage.setAlarm(at);
+  }
+
+  /** A transaction was rolled back, and perhaps an alarm with it: it rings at once, and what is due sets it again. */
+  rolledBack(): void {
+    if (this.#alarmAt === undefined) return;
+    this.#alarmAt = undefined;
+    this.ring(LONG_AGO);
   }
 
   /** The alarm has rung: none is set any more. */

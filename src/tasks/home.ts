@@ -33,7 +33,7 @@ import type {
   SendCommand,
   SubscribeQuery,
 } from "./commands.ts";
-import type { LetterOfTask } from "./dead-letters.ts";
+import type { Death } from "./dead-letters.ts";
 import type { Delivery } from "./delivery.ts";
 import { type Erased, type Erasure, eraseSome } from "./erase.ts";
 import { type ExportPage, type ExportPlace, exportPage } from "./export.ts";
@@ -179,11 +179,11 @@ export class HomeObject extends DurableObject<Env> implements Home, JobHome, Del
     return exists ? dead.load(this.ctx.id.toString(), ids, journal) : [];
   }
 
-  async deadFiled(letters: LetterOfTask[]): Promise<string[]> {
+  async deadFiled(deaths: Death[]): Promise<string[]> {
     const { exists, dead } = this.#store;
     if (!exists) return [];
-    const erased = dead.erased(letters);
-    this.#store.write(() => dead.filed(letters.map(({ id }) => id)));
+    const erased = dead.erased(deaths);
+    this.#store.write(() => dead.filed(deaths));
     this.#delivery.shipping.filed();
     return erased;
   }

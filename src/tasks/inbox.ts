@@ -244,7 +244,9 @@ export class Inbox {
     return () => {
       store.record({ kind, ...by, agent: record.agent, task: record.id, ...what });
       if (idempotency) store.idempotencyKeys.save(idempotency, { task: record.id, input }, now());
-      if (config) push.forgetSoon(record.id, config.id, push.save(record, config, input - 1, by));
+      if (!config) return;
+      push.save(record, config, input - 1, by);
+      push.dropReplacedSoon(record.id, config.id);
     };
   }
 }

@@ -40,7 +40,7 @@ export type Lane = {
   stateAt: number;
   delivered: number;
   dead: number;
-  /** Attempts since the newest success, and when they began. */
+  /** Attempts since the newest success, without those of an outage that was short and long ago; when they began. */
   failures: number;
   failingSince: number | null;
   lastAt: number | null;
@@ -55,8 +55,13 @@ export type Target = { endpoint: string; target: string };
 
 export type LaneKey = Target & { task: string; lane: string };
 
+/** When (ms) a lane is due. */
+export type DueTime = { task: string; lane: string; due: number };
+
 /** `oldestAt`: when the oldest event that waits was committed, in ms. */
 export type Waiting = { count: number; oldestAt: number | null; overdue: number };
+
+type Unwritten = { lane: Lane; isNew: boolean };
 
 /** Tasks whose lanes are kept in memory: each is read several times for every notification. */
 const REMEMBERED = 1_000;
@@ -65,8 +70,8 @@ export class Lanes {
   readonly #sql: SqlStorage;
   /** By task and name. */
   readonly #remembered = new Map<string, Map<string, Lane>>();
-  /** Of the transaction that is being written: a lane that is woken by the same event is one row written, not two. */
-  #unwritten: Lane[] = [];
+  /** Of the transaction that is being written: a lane that is changed twice is one row written. By task and name. */
+  readonly #unwritten = new Map<string, Unwritten>();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -75,15 +80,16 @@ export class Lanes {
   /** Forgets what is in memory: after a transaction that was rolled back. */
   forget(): void {
     this.#remembered.clear();
-    this.#unwritten = [];
+    this.#unwritten.clear();
   }
 
-  /** Writes lanes that are new. */
+  /** Writes lanes that are new or have changed. */
   flush(): void {
-    if (this.#unwritten.length === 0) return;
-    const lanes = this.#unwritten;
-    this.#unwritten = [];
-    for (const lane of lanes) this.#insert(lane);
+    for (const { lane, isNew } of this.#unwritten.values()) {
+      if (isNew) this.#insert(lane);
+      else this.#update(lane);
+    }
+    this.#unwritten.clear();
   }
 
   /** What is read must have been written. */
@@ -122,7 +128,7 @@ export class Lanes {
 
   /** Adds a lane; it is written with the end of the transaction. */
   insert(lane: Lane): void {
-    this.#unwritten.push({ ...lane });
+    this.#unwritten.set(keyOf(lane), { lane: { ...lane }, isNew: true });
     this.#remembered.get(lane.task)?.set(lane.lane, { ...lane });
   }
 
@@ -142,16 +148,21 @@ export class Lanes {
     );
   }
 
-  /** Writes what changes in a lane's life. */
+  /** Changes what changes in a lane's life; it is written with the end of the transaction. */
   save(lane: Lane): void {
     const remembered = this.#remembered.get(lane.task);
     if (remembered?.has(lane.lane)) remembered.set(lane.lane, { ...lane });
-    const unwritten = this.#unwritten.find((other) => other.task === lane.task && other.lane === lane.lane);
-    if (unwritten) {
-      const { config, endpoint, target, ids, start, list } = unwritten;
-      Object.assign(unwritten, lane, { config, endpoint, target, ids, start, list });
+    const key = keyOf(lane);
+    const unwritten = this.#unwritten.get(key);
+    if (!unwritten?.isNew) {
+      this.#unwritten.set(key, { lane: { ...lane }, isNew: false });
       return;
     }
+    const { config, endpoint, target, ids, start, list } = unwritten.lane;
+    Object.assign(unwritten.lane, lane, { config, endpoint, target, ids, start, list });
+  }
+
+  #update(lane: Lane): void {
     this.#sql.exec(
       `UPDATE lanes SET sequence = ?, head = ?, attempt = ?, due = ?, pending = ?, clock_from = ?, state = ?,
          reason = ?, state_at = ?, delivered = ?, dead = ?, failures = ?, failing_since = ?, last_at = ?,
@@ -172,24 +183,10 @@ export class Lanes {
     this.#remembered.delete(task);
   }
 
-  /** Lanes of a target that are due before or at `until` (ms), the longest waiting first; read from the index. */
-  due({ endpoint, target }: Target, until: number, limit: number): LaneKey[] {
+  /** When lanes of a target are due, the earliest first; read from the index. */
+  dueTimes({ endpoint, target }: Target, limit: number): DueTime[] {
     return this.#written
-      .exec<LaneKey>(
-        `SELECT task, lane, endpoint, target FROM lanes WHERE endpoint = ? AND target = ? AND due <= ?
-         ORDER BY due LIMIT ?`,
-        endpoint,
-        target,
-        until,
-        limit,
-      )
-      .toArray();
-  }
-
-  /** When lanes of a target are due, the earliest first. */
-  dueTimes({ endpoint, target }: Target, limit: number): { task: string; lane: string; due: number }[] {
-    return this.#written
-      .exec<{ task: string; lane: string; due: number }>(
+      .exec<DueTime>(
         `SELECT task, lane, due FROM lanes WHERE endpoint = ? AND target = ? AND due IS NOT NULL
          ORDER BY due LIMIT ?`,
         endpoint,
@@ -211,10 +208,16 @@ export class Lanes {
     return this.#written.exec("SELECT 1 FROM lanes WHERE due IS NOT NULL LIMIT 1").toArray().length > 0;
   }
 
-  /** How many lanes wait, counted up to `most`. */
-  countWaiting(most: number): number {
-    const query = "SELECT COUNT(*) AS count FROM (SELECT 1 FROM lanes WHERE due IS NOT NULL LIMIT ?)";
-    return this.#written.exec<{ count: number }>(query, most).one().count;
+  /** How many lanes of an endpoint wait, counted up to `most`; read from the index. */
+  countWaiting(endpoint: string, most: number): number {
+    return this.#written
+      .exec<{ count: number }>(
+        `SELECT COUNT(*) AS count FROM
+           (SELECT 1 FROM lanes WHERE endpoint = ? AND due IS NOT NULL LIMIT ?)`,
+        endpoint,
+        most,
+      )
+      .one().count;
   }
 
   /** How many lanes wait, and how many of them were due before `dueBefore` (ms). */
@@ -249,4 +252,8 @@ export class Lanes {
       "DELETE FROM batches WHERE id NOT IN (SELECT batch FROM lanes WHERE batch IS NOT NULL)",
     );
   }
+}
+
+function keyOf({ task, lane }: Pick<Lane, "task" | "lane">): string {
+  return `${task} ${lane}`;
 }

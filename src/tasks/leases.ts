@@ -4,11 +4,15 @@
 // The lanes are the truth. So a doorbell or a lease that is lost costs a few seconds, never a notification. What is
 // due when is remembered by target, so that ten thousand URLs of one origin cost no query each time it comes.
 
-import type { Allowance } from "../delivery/exchange.ts";
-import type { Lanes, Target } from "./lanes.ts";
+import type { Allowance, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
+import type { DueTime, LaneKey, Lanes, Target } from "./lanes.ts";
+import type { LaneRef } from "./push-configs.ts";
 
 /** A doorbell that was not answered by then is rung again. */
 export const RING_AGAIN_MS = 5_000;
+
+/** While an endpoint comes and all goes well, the clock looks this soon for what is due. */
+const LOOK_MS = 1_000;
 
 type Lease = { until: number; key: string; target: string };
 
@@ -49,13 +53,19 @@ export class Leases {
     this.#targetTalk(target).earliest = undefined;
   }
 
-  /** Targets of which something may be claimed now. */
+  /** Targets of which something may be claimed now, as far as it is known without a look: last those served last. */
   claimable(endpoint: string, now: number): Target[] {
-    const talk = this.#known().get(endpoint);
-    if (!talk) return [];
-    return [...talk.targets.values()].filter(
-      (target) => (this.#earliest(talk, target, now) ?? now + 1) <= now,
-    );
+    const targets = this.#known().get(endpoint)?.targets.values() ?? [];
+    return [...targets].filter(({ earliest = now }) => earliest <= now);
+  }
+
+  /** Lanes of a target that are due before or at `until` (ms), the longest waiting first, claimed ones among them. */
+  due(target: Target, until: number, limit: number): LaneKey[] {
+    const times = this.#look(this.#talk(target.endpoint), this.#targetTalk(target), limit);
+    const { endpoint, target: url } = target;
+    return times
+      .filter(({ due }) => due <= until)
+      .map(({ task, lane }) => ({ task, lane, endpoint, target: url }));
   }
 
   /** An endpoint has come: its doorbell was heard, and it says what must wait. */
@@ -97,9 +107,13 @@ export class Leases {
   }
 
   take(lane: Claimable, key: string, now: number): void {
-    const { leases } = this.#talk(lane.endpoint);
+    const { leases, targets } = this.#talk(lane.endpoint);
     leases.set(lane.lane, { until: now + this.#leaseMs, key, target: lane.target });
-    this.watch(lane);
+    const target = this.#targetTalk(lane);
+    target.earliest = undefined;
+    // To the end of the map.
+    targets.delete(lane.target);
+    targets.set(lane.target, target);
   }
 
   isTaken(lane: Claimable, now: number): boolean {
@@ -119,14 +133,15 @@ export class Leases {
 
   /** Releases what was claimed under these keys. */
   settled(endpoint: string, keys: ReadonlySet<string>): void {
-    for (const [lane, { target }] of this.#leasesOf(endpoint, keys)) {
-      this.release({ lane, endpoint, target });
-    }
+    for (const [lane] of this.#leasesOf(endpoint, keys)) this.release({ endpoint, lane });
   }
 
-  release(lane: Claimable): void {
-    this.#known().get(lane.endpoint)?.leases.delete(lane.lane);
-    this.watch(lane);
+  release({ endpoint, lane }: LaneRef): void {
+    const leases = this.#known().get(endpoint)?.leases;
+    const lease = leases?.get(lane);
+    if (!lease) return;
+    leases?.delete(lane);
+    this.watch({ endpoint, target: lease.target });
   }
 
   #leasesOf(endpoint: string, keys: ReadonlySet<string>): [lane: string, Lease][] {
@@ -164,8 +179,16 @@ export class Leases {
     return due;
   }
 
-  /** When this endpoint is to be rung next (ms); undefined: nothing is pending for it. */
-  wakeOf(endpoint: string, now: number): number | undefined {
+  /** When to look for this endpoint again (ms) after it has come; undefined: nothing is pending for it. */
+  wakeAfter(
+    { endpoint, settled, allowances }: ExchangeRequest,
+    { claims }: ExchangeAnswer,
+    now: number,
+  ): number | undefined {
+    const goesWell = settled.every(({ outcome }) => outcome === "delivered");
+    const isHeld = allowances.some(({ holdUntil }) => holdUntil !== undefined);
+    // Under load the question what is due after these is left to the clock.
+    if (claims.length > 0 && goesWell && !isHeld) return now + LOOK_MS;
     const talk = this.#known().get(endpoint);
     return talk && this.#wakeOf(talk, now);
   }
@@ -181,13 +204,18 @@ export class Leases {
     return wake;
   }
 
-  /** How long (ms) the oldest lane has been due that waits for nothing but to be sent. */
-  overdueMs(now: number): number {
+  /** Whether anything may be due for an endpoint, now or later: known without a look. */
+  isAwaited(endpoint: string): boolean {
+    return (this.#known().get(endpoint)?.targets.size ?? 0) > 0;
+  }
+
+  /** How long (ms) the oldest lane of an endpoint has been due that waits for nothing but to be sent. */
+  overdueMs(endpoint: string, now: number): number {
+    const talk = this.#known().get(endpoint);
+    if (!talk) return 0;
     let earliest = now;
-    for (const talk of this.#known().values()) {
-      for (const target of [...talk.targets.values()]) {
-        if (target.holdUntil <= now) earliest = Math.min(earliest, this.#earliest(talk, target, now) ?? now);
-      }
+    for (const target of [...talk.targets.values()]) {
+      if (target.holdUntil <= now) earliest = Math.min(earliest, this.#earliest(talk, target, now) ?? now);
     }
     return now - earliest;
   }
@@ -208,15 +236,19 @@ export class Leases {
   #earliest(talk: Talk, target: TargetTalk, now: number): number | undefined {
     if (target.earliest !== undefined) return target.earliest;
     for (const [lane, lease] of talk.leases) if (lease.until <= now) talk.leases.delete(lane);
-    const times = this.#lanes.dueTimes(target, this.taken(target) + 1);
-    if (times.length === 0) {
-      talk.targets.delete(target.target);
-      return undefined;
-    }
-    target.earliest = Math.min(
-      ...times.map(({ lane, due }) => Math.max(due, talk.leases.get(lane)?.until ?? 0)),
-    );
+    this.#look(talk, target, this.taken(target) + 1);
     return target.earliest;
+  }
+
+  /** When lanes of a target are due, the first `limit`: more than are claimed. A target without any is forgotten. */
+  #look(talk: Talk, target: TargetTalk, limit: number): DueTime[] {
+    const times = this.#lanes.dueTimes(target, limit);
+    if (times.length === 0) talk.targets.delete(target.target);
+    else
+      target.earliest = Math.min(
+        ...times.map(({ lane, due }) => Math.max(due, talk.leases.get(lane)?.until ?? 0)),
+      );
+    return times;
   }
 
   #targetTalk({ endpoint, target }: Target): TargetTalk {

@@ -4,12 +4,19 @@
 // says so. Endpoints are called with what is due first, never awaited by a request, and come back by `exchange`. One
 // that cannot be called, or does not come, is rung through a queue.
 
-import type { Claim, Doorbell, ExchangeAnswer, ExchangeRequest } from "../delivery/exchange.ts";
+import {
+  type Claim,
+  charsOf,
+  type Doorbell,
+  type ExchangeAnswer,
+  type ExchangeRequest,
+} from "../delivery/exchange.ts";
 import { log } from "../telemetry/log.ts";
 import { Claims } from "./claims.ts";
 import type { Lane, LaneKey, Target } from "./lanes.ts";
 import { allowanceOf, Leases, RING_AGAIN_MS } from "./leases.ts";
 import type { Entry } from "./machine.ts";
+import type { LaneRef } from "./push-configs.ts";
 import { Settling } from "./settling.ts";
 import type { Store } from "./store.ts";
 import { wants } from "./upcoming.ts";
@@ -150,29 +157,34 @@ export class Notifications {
   /** What an endpoint has settled is settled, and it is given what comes next. */
   exchange(request: ExchangeRequest): ExchangeAnswer {
     const { store, now } = this.#options;
-    if (!store.exists) return { claims: [], more: false };
+    if (!store.exists) return { claims: [], more: false, gone: request.busy };
     const at = now();
-    const { endpoint, settled, want, allowances, busy, counters, validatedUntil } = request;
+    const { endpoint, settled, want, allowances, busy, counters, resumedAt, validatedUntil } = request;
     this.#leases.heard(endpoint, allowances, at);
     // This home has forgotten that it gave them, or does not know that they have arrived.
     for (const key of this.#leases.renew(endpoint, new Set(busy), at)) {
       for (const { lane } of this.claims.members(key)) this.#leases.take(lane, key, at);
     }
-    this.#leases.settled(endpoint, new Set(settled.map(({ key }) => key)));
+    // What follows in a claim may be under way while its first is settled.
+    this.#leases.settled(
+      endpoint,
+      new Set(settled.map(({ key }) => key).filter((key) => !busy.includes(key))),
+    );
     const writes = settled.some((settlement) => settlement.outcome !== "released");
     if (writes || Object.keys(counters).length > 0 || validatedUntil !== undefined) {
       store.write(() => {
-        for (const settlement of settled) this.settling.settle(settlement, at);
+        for (const settlement of settled) this.settling.settle(settlement, at, resumedAt);
         if (Object.keys(counters).length > 0) store.outbox.add([{ kind: "counters", counters }]);
         if (validatedUntil !== undefined && store.isInUse)
           store.configs.saveValidated(endpoint, validatedUntil);
       });
       this.#options.settled();
     }
-    const answer = this.#claim(request, want, at);
+    const gone = busy.filter((key) => !this.claims.stands(key));
+    const answer = { ...this.#claim(request, want, at), ...(gone.length > 0 && { gone }) };
     // It knows of the rest, so nobody has to ring for it.
-    if (answer.more) this.#leases.comesBack(endpoint, at);
-    const wakeAt = this.#leases.wakeOf(endpoint, at);
+    if (answer.more && want > 0) this.#leases.comesBack(endpoint, at);
+    const wakeAt = this.#leases.wakeAfter(request, answer, at);
     if (wakeAt !== undefined) store.due.ring(wakeAt);
     return answer;
   }
@@ -186,8 +198,8 @@ export class Notifications {
     const takeFrom = (line: Line) => {
       const claim = this.#next(line, answer, busy, now);
       if (!claim) return;
-      // A UTF-16 unit takes at most three bytes of UTF-8.
-      bytes += 3 * claim.body.length;
+      // A UTF-16 unit takes at most three bytes of UTF-8. Sealed secrets are base64.
+      bytes += 3 * charsOf(claim) + (claim.sealed?.length ?? 0);
       answer.claims.push(claim);
       lines.push(line);
     };
@@ -215,8 +227,7 @@ export class Notifications {
     if (allowance?.holdUntil !== undefined && allowance.holdUntil > now) return undefined;
     const allowed = Math.min(allowance?.claims ?? Number.POSITIVE_INFINITY, want + 1);
     const limit = allowed + this.#leases.taken(target) + busy.length + 1;
-    this.#leases.watch(target);
-    const due = this.#options.store.lanes.due(target, now, limit);
+    const due = this.#leases.due(target, now, limit);
     // A batch takes many lanes along, so there may be others behind those that were read.
     return { target, due, next: 0, allowed, isCut: due.length === limit };
   }
@@ -246,7 +257,7 @@ export class Notifications {
     const isBatch = store.configs.get(lane.task, lane.config)?.batch;
     // Those whose window is still open may come along.
     const peers = () =>
-      store.lanes.due(target, now + 2_000, 100 + this.#leases.taken(target)).flatMap((key) => {
+      this.#leases.due(target, now + 2_000, 100 + this.#leases.taken(target)).flatMap((key) => {
         const peer = this.#leases.isTaken(key, now) ? undefined : store.lanes.get(key.task, key.lane);
         return peer ?? [];
       });
@@ -269,15 +280,18 @@ export class Notifications {
     return store.exists ? this.#leases.wake(now()) : undefined;
   }
 
-  /** How far it is behind: see `Signals`; `most`: how far the backlog is counted. */
-  behind(most: number): { overdueMs: number; backlog: number } {
+  /** How far an endpoint is behind: see `Signals`; `most`: how far the backlog is counted. */
+  behind(endpoint: string, most: number): { overdueMs: number; backlog: number } {
     const { store, now } = this.#options;
-    if (!store.exists) return { overdueMs: 0, backlog: 0 };
-    return { overdueMs: this.#leases.overdueMs(now()), backlog: store.lanes.countWaiting(most) };
+    if (!store.exists || !this.#leases.isAwaited(endpoint)) return { overdueMs: 0, backlog: 0 };
+    return {
+      overdueMs: this.#leases.overdueMs(endpoint, now()),
+      backlog: store.lanes.countWaiting(endpoint, most),
+    };
   }
 
   /** Forgets what it remembers of a lane that is gone. */
-  dropped(lane: Lane): void {
+  dropped(lane: LaneRef): void {
     this.#leases.release(lane);
   }
 }

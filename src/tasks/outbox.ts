@@ -8,6 +8,8 @@
 import type { AttemptRow } from "../store/attempts.ts";
 import type { ConfigRow } from "../store/push-configs.ts";
 import { metricKey } from "../telemetry/metrics.ts";
+import { notificationId } from "./claims.ts";
+import type { Lane } from "./lanes.ts";
 
 /** A shipment takes no further row once it has so many items. */
 const ITEMS = 500;
@@ -20,13 +22,31 @@ export type OutboxItem =
   /** A config is new or its state has changed. */
   | { kind: "config"; config: Omit<ConfigRow, "home"> }
   | { kind: "unconfig"; task: string; config: string }
-  /** Counted by an endpoint. */
+  /** Notifications that were to be sent again, and will not be; not all of them need have been dead letters. */
+  | { kind: "unretried"; notifications: string[] }
+  /** Counted here, or by an endpoint that runs the code of before. */
   | { kind: "counters"; counters: Record<string, number> };
 
-/** Counts lanes whose pending notifications nobody wants any more; what comes behind their heads was never begun. */
-export function droppedItems(lanes: number): OutboxItem[] {
+/** Ids of one item: a row holds its items whatever they are. */
+const IDS_OF_ITEM = 500;
+
+/**
+ * Of lanes whose pending notifications nobody wants any more: counts those lanes (what comes behind their heads was
+ * never begun), and says what will not be sent again.
+ */
+export function droppedItems(lanes: readonly Lane[]): OutboxItem[] {
+  const pending = lanes.filter((lane) => lane.pending);
+  if (pending.length === 0) return [];
   const key = metricKey("a2a_webhook_deliveries_total", { outcome: "dropped" });
-  return lanes === 0 ? [] : [{ kind: "counters", counters: { [key]: lanes } }];
+  const items: OutboxItem[] = [{ kind: "counters", counters: { [key]: pending.length } }];
+  const ids = pending.flatMap((lane) => {
+    const left = lane.list?.filter(([seq]) => seq >= lane.head) ?? [];
+    return left.map(([seq]) => notificationId(lane, seq));
+  });
+  for (let start = 0; start < ids.length; start += IDS_OF_ITEM) {
+    items.push({ kind: "unretried", notifications: ids.slice(start, start + IDS_OF_ITEM) });
+  }
+  return items;
 }
 
 export type Shipment = {

@@ -4,6 +4,8 @@ import type { JobParams } from "../agents/job.ts";
 import { createRegistry } from "../agents/registry.ts";
 import { AuditShipping } from "../audit/shipping.ts";
 import type { Config } from "../config.ts";
+import { orLate } from "../lib/or-late.ts";
+import { keepStubs } from "../lib/stubs.ts";
 import { saveAudit } from "../store/audit.ts";
 import { forgetHome, reportHome } from "../store/homes.ts";
 import { metricKey } from "../telemetry/metrics.ts";
@@ -41,7 +43,7 @@ export function createParts(ctx: DurableObjectState, env: Env, config: Config) {
     home,
     config,
     db: env.DB,
-    endpoint: (name) => env.ENDPOINTS.get(env.ENDPOINTS.idFromName(name)),
+    callEndpoint: keepStubs((name) => env.ENDPOINTS.get(env.ENDPOINTS.idFromName(name))),
     doorbells: env.DELIVERIES,
     deadLetters: env.DEAD_LETTERS,
     metrics,
@@ -79,7 +81,7 @@ export function createParts(ctx: DurableObjectState, env: Env, config: Config) {
       const isLate = last !== undefined && Date.now() - last.at < COMMIT_COUNTS_MS;
       return { waiting, commitMs: isLate ? last.tookMs : undefined };
     },
-    notifications: () => delivery.notifications.behind(config.shedBacklog),
+    notifications: (endpoint) => delivery.notifications.behind(endpoint, config.shedBacklog),
     began: (reason) => tally.add(metricKey("a2a_shedding_total", { reason })),
     refused: (limit) => tally.add(metricKey("a2a_refused_total", { limit: `${limit}_behind` })),
   });
@@ -98,6 +100,7 @@ export function createParts(ctx: DurableObjectState, env: Env, config: Config) {
     auditing,
     turns,
     jobs,
+    orLate,
     retentionMs,
     report: (dueAt, name) => reportHome(env.DB, { id: home, name, dueAt }),
     forget: () => forgetHome(env.DB, home),

@@ -1,7 +1,8 @@
 // What callers do with the push notification configs of a task: set, get, list and delete them.
 //
 // A deletion is over only when no send is under way any more. Until then the config is hidden but its row stays, so
-// that a deletion which was cut off can be finished by the next one.
+// that a deletion which was cut off can be finished by the next one. For the same reason a config remembers the lanes
+// that it had before it was replaced, until their endpoints have dropped them.
 
 import type { DeliveryHealth } from "../delivery/exchange.ts";
 import type { PushConfigAnswer, PushConfigView, StoredConfig } from "../delivery/stored-config.ts";
@@ -11,11 +12,12 @@ import { log } from "../telemetry/log.ts";
 import type { By } from "./commands.ts";
 import { toConfigEvent } from "./config-event.ts";
 import { healthOf } from "./delivery-health.ts";
+import { changeFilter } from "./filters.ts";
 import type { Lane } from "./lanes.ts";
 import type { TaskRecord } from "./machine.ts";
 import type { Notifications } from "./notifications.ts";
 import { droppedItems } from "./outbox.ts";
-import type { PushConfig } from "./push-configs.ts";
+import type { LaneRef, PushConfig } from "./push-configs.ts";
 import { toConfigItem } from "./settling.ts";
 import type { Store } from "./store.ts";
 import { upcoming } from "./upcoming.ts";
@@ -28,8 +30,8 @@ export type PushCommandsOptions = {
   maxConfigs: number;
   /** Whether a config is only taken when its origin has passed the challenge. */
   allValidated: boolean;
-  /** How long an attempt lasts at most (ms). */
-  attemptMs: number;
+  /** When nobody could tell an endpoint that a lane is gone, no send of it is under way after so long (ms). */
+  unheardMs: number;
   /** Has the endpoint drop a lane; resolves when no send of it is under way. */
   forget(endpoint: string, lane: string): Promise<void>;
   waitUntil(promise: Promise<unknown>): void;
@@ -40,6 +42,8 @@ export type PushCommandsOptions = {
 
 export class PushCommands {
   readonly #options: PushCommandsOptions;
+  /** Lanes that are being dropped: nobody is asked twice at once. */
+  readonly #dropping = new Map<string, Promise<void>>();
 
   constructor(options: PushCommandsOptions) {
     this.#options = options;
@@ -50,10 +54,9 @@ export class PushCommands {
     const { store, changed } = this.#options;
     const refused = this.check(record.id, stored);
     if (refused) return err(refused);
-    const replaced = store.write(() => this.save(record, stored, record.seq, by));
+    store.write(() => this.save(record, stored, record.seq, by));
     changed();
-    await this.#forget(replaced);
-    this.#release(record.id, stored.id);
+    await this.#dropReplaced(record.id, stored.id);
     return ok(stored.answer);
   }
 
@@ -68,27 +71,32 @@ export class PushCommands {
   }
 
   /**
-   * Writes a config whose notifications begin after journal row `after`; inside a transaction. Returns the lanes that
-   * it replaces, some of whose sends may be under way: what was pending goes to the new one, a little later.
+   * Writes a config whose notifications begin after journal row `after`; inside a transaction. If it replaces another,
+   * what was pending goes to the new one, a little later: sends of the old one may be under way.
    */
-  save(record: TaskRecord, stored: StoredConfig, after: number, by: By): Lane[] {
-    const { store, notifications, now, attemptMs } = this.#options;
+  save(record: TaskRecord, stored: StoredConfig, after: number, by: By): void {
+    const { store, notifications, now, unheardMs } = this.#options;
     const at = now();
     const { endpoint, target, ...own } = stored;
     // A config has a lane, and a new task has none.
     const hasAny = store.lanes.forTask(record.id).length > 0;
     const known = hasAny ? store.configs.get(record.id, stored.id) : undefined;
+    // The call is made again because its answer was lost.
+    if (known?.lane === stored.lane && !known.deleting) return;
+    const replaced = known ? this.#lanesOf(known) : [];
+    const kept = known?.deleting ? [] : replaced;
+    if (known?.deleting) store.outbox.add(droppedItems(replaced));
+    const before = kept.find((lane) => lane.list === null);
     const config: PushConfig = {
       ...own,
       task: record.id,
       agent: record.agent,
       createdAt: known?.createdAt ?? at,
       deleting: false,
+      replaced: [...(known?.replaced ?? []), ...replaced.filter(({ pending }) => pending).map(toRef)],
+      filters: known && before ? changeFilter(known, before, stored.events, after) : [],
     };
-    const replaced = known ? this.#lanesOf(known) : [];
     for (const lane of replaced) store.lanes.delete(lane.task, lane.lane);
-    const kept = known?.deleting === false ? replaced : [];
-    const before = kept.find((lane) => lane.list === null);
     const fresh = newLane(stored, record.id, after, at);
     const afresh = (lane: Lane, name: string): Lane => ({
       ...lane,
@@ -98,26 +106,24 @@ export class PushCommands {
       attempt: 0,
       batch: null,
       // Not before a send of the old one must be over, should nobody be able to say that it is.
-      due: lane.pending ? at + attemptMs : null,
+      due: lane.pending && lane.state !== "paused" ? at + unheardMs : null,
       clockFrom: at,
-      state: "active",
-      reason: null,
-      stateAt: at,
+      // An operator's pause is the operator's to end.
+      ...(lane.state !== "paused" && { state: "active", reason: null, stateAt: at }),
       failures: 0,
       failingSince: null,
     });
     const lane = afresh(before ? this.#refilter(before, stored.events) : fresh, stored.lane);
     store.configs.save(config);
     store.configs.noteEndpoint(endpoint);
-    store.lanes.insert(lane);
-    for (const again of kept) {
-      if (again.list) store.lanes.insert(afresh(again, crypto.randomUUID()));
+    const replays = kept.filter(({ list }) => list).map((replay) => afresh(replay, crypto.randomUUID()));
+    for (const made of [lane, ...replays]) {
+      store.lanes.insert(made);
+      notifications.wake(made);
     }
-    store.outbox.add([toConfigItem(config, lane, "active", null, at)]);
+    store.outbox.add([toConfigItem(config, lane, lane.state, lane.reason, at)]);
     const kind = known?.deleting === false ? "config.replaced" : "config.created";
     store.record(toConfigEvent(kind, config, lane, by));
-    notifications.wake(lane);
-    return replaced.filter((old) => old.pending);
   }
 
   /** What is pending may not be wanted any more by a config that asks for other events. */
@@ -129,9 +135,32 @@ export class PushCommands {
   }
 
   /** Has replaced lanes dropped, without anybody waiting for it. */
-  forgetSoon(task: string, config: string, replaced: readonly Lane[]): void {
-    if (replaced.length === 0) return;
-    this.#options.waitUntil(this.#forget(replaced).then(() => this.#release(task, config)));
+  dropReplacedSoon(task: string, config: string): void {
+    this.#options.waitUntil(this.#dropReplaced(task, config));
+  }
+
+  /** Resolves when no send of a lane that a config had before is under way. The new ones need not wait any longer. */
+  async #dropReplaced(task: string, id: string): Promise<void> {
+    const { store, notifications, now } = this.#options;
+    const dropped = store.configs.get(task, id)?.replaced ?? [];
+    if (dropped.length === 0) return;
+    await this.#drop(dropped);
+    const at = now();
+    const names = new Set(dropped.map(({ lane }) => lane));
+    const released: Lane[] = [];
+    store.write(() => {
+      const config = store.configs.get(task, id);
+      if (!config) return;
+      const replaced = config.replaced.filter(({ lane }) => !names.has(lane));
+      store.configs.save({ ...config, replaced });
+      if (replaced.length > 0) return;
+      for (const lane of this.#lanesOf(config)) {
+        if (lane.due === null || lane.due <= at || lane.attempt > 0) continue;
+        released.push({ ...lane, due: at });
+      }
+      for (const lane of released) store.lanes.save(lane);
+    });
+    for (const lane of released) notifications.wake(lane);
   }
 
   get(task: string, id: string): Result<PushConfigView, Failure> {
@@ -149,7 +178,9 @@ export class PushCommands {
     return configs.filter((config) => !config.deleting).map((config) => this.#view(config));
   }
 
-  /** Deletes a config. When it resolves no notification of it is being sent, and none will be. */
+  /**
+   * Deletes a config. When it resolves no notification of it is being sent, and none will be.
+   */
   async delete(task: string, id: string, by: By): Promise<void> {
     const { store, now, changed } = this.#options;
     const config = store.exists ? store.configs.get(task, id) : undefined;
@@ -162,7 +193,8 @@ export class PushCommands {
     const record = () => {
       if (isNews) store.record(toConfigEvent("config.deleted", config, lanes[0], by));
     };
-    if (pending.length > 0) {
+    const underWay = [...config.replaced, ...pending.map(toRef)];
+    if (underWay.length > 0) {
       store.write(() => {
         record();
         store.configs.markDeleting(task, id);
@@ -171,7 +203,7 @@ export class PushCommands {
         }
       });
       isNews = false;
-      await this.#forget(pending);
+      await this.#drop(underWay);
     }
     store.write(() => {
       // Set again meanwhile: that one stays.
@@ -179,7 +211,7 @@ export class PushCommands {
       record();
       store.configs.delete(task, id);
       for (const lane of lanes) store.lanes.delete(lane.task, lane.lane);
-      store.outbox.add([{ kind: "unconfig", task, config: id }, ...droppedItems(pending.length)]);
+      store.outbox.add([{ kind: "unconfig", task, config: id }, ...droppedItems(lanes)]);
     });
     changed();
   }
@@ -203,8 +235,7 @@ export class PushCommands {
   }
 
   health(config: PushConfig): DeliveryHealth {
-    const { store } = this.#options;
-    return healthOf(store.journal, config, store.lanes.get(config.task, config.lane));
+    return healthOf(this.#options.store.journal, config, this.#lanesOf(config));
   }
 
   #view(config: PushConfig): PushConfigView {
@@ -215,32 +246,34 @@ export class PushCommands {
     return this.#options.store.lanes.forTask(config.task).filter((lane) => lane.config === config.id);
   }
 
-  /** The new lanes need to wait no longer for the end of those that they replace. */
-  #release(task: string, config: string): void {
-    const { store, notifications, now } = this.#options;
-    const at = now();
-    for (const lane of store.lanes.forTask(task)) {
-      if (lane.config !== config || lane.due === null || lane.due <= at || lane.attempt > 0) continue;
-      const released = { ...lane, due: at };
-      store.write(() => store.lanes.save(released));
-      notifications.wake(released);
-    }
+  /** Resolves when no send of these lanes is under way. */
+  async #drop(lanes: readonly LaneRef[]): Promise<void> {
+    await Promise.all(
+      lanes.map(({ endpoint, lane }) => {
+        const running = this.#dropping.get(lane) ?? this.#dropOne(endpoint, lane);
+        this.#dropping.set(lane, running);
+        return running;
+      }),
+    );
   }
 
-  async #forget(lanes: readonly Lane[]): Promise<void> {
-    const { forget, attemptMs, sleep, notifications } = this.#options;
-    const dropped = lanes.map(async (lane) => {
-      notifications.dropped(lane);
-      try {
-        await Promise.race([forget(lane.endpoint, lane.lane), sleep(attemptMs)]);
-      } catch (error) {
-        // Nobody can be asked, so wait until whatever is under way must be over.
-        log("warn", "an endpoint could not be told to stop", { error });
-        await sleep(attemptMs);
-      }
-    });
-    await Promise.all(dropped);
+  async #dropOne(endpoint: string, lane: string): Promise<void> {
+    const { forget, unheardMs, sleep, notifications } = this.#options;
+    notifications.dropped({ endpoint, lane });
+    try {
+      await Promise.race([forget(endpoint, lane), sleep(unheardMs)]);
+    } catch (error) {
+      // Nobody can be asked, so wait until the endpoint has heard of it, or begins nothing, and its sends are over.
+      log("warn", "an endpoint could not be told to stop", { error });
+      await sleep(unheardMs);
+    } finally {
+      this.#dropping.delete(lane);
+    }
   }
+}
+
+function toRef({ endpoint, lane }: Lane): LaneRef {
+  return { endpoint, lane };
 }
 
 function newLane(stored: StoredConfig, task: string, after: number, now: number): Lane {

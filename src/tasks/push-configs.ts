@@ -3,6 +3,10 @@
 import type { ClaimOptions } from "../delivery/exchange.ts";
 import type { PushConfigAnswer, StoredConfig } from "../delivery/stored-config.ts";
 import type { EventName } from "../protocol/push-options.ts";
+import type { Filter } from "./filters.ts";
+
+/** A lane, for the endpoint that has claims of it. */
+export type LaneRef = { endpoint: string; lane: string };
 
 /** A config as its home keeps it. */
 export type PushConfig = Omit<StoredConfig, "endpoint" | "target"> & {
@@ -11,6 +15,10 @@ export type PushConfig = Omit<StoredConfig, "endpoint" | "target"> & {
   createdAt: number;
   /** Deleted, but a send may still be under way. Nothing shows it any more. */
   deleting: boolean;
+  /** Lanes of earlier generations, of which a send may still be under way. */
+  replaced: readonly LaneRef[];
+  /** Those it has had, the present one last; none: the present one from its beginning. */
+  filters: readonly Filter[];
 };
 
 type Row = {
@@ -28,6 +36,8 @@ type Row = {
   answer: string;
   created_at: number;
   deleting: number;
+  replaced: string | null;
+  filters: string | null;
 };
 
 /** Configs that are kept in memory: each is read several times for every notification. */
@@ -79,7 +89,7 @@ export class PushConfigs {
 
   save(config: PushConfig): void {
     this.#sql.exec(
-      "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       config.task,
       config.id,
       config.agent,
@@ -94,6 +104,8 @@ export class PushConfigs {
       JSON.stringify(config.answer),
       config.createdAt,
       config.deleting ? 1 : 0,
+      config.replaced.length > 0 ? JSON.stringify(config.replaced) : null,
+      config.filters.length > 0 ? JSON.stringify(config.filters) : null,
     );
     this.#remember(config);
   }
@@ -172,6 +184,8 @@ function toConfig(row: Row): PushConfig {
     answer: JSON.parse(row.answer) as PushConfigAnswer,
     createdAt: row.created_at,
     deleting: row.deleting === 1,
+    replaced: fromJson<LaneRef[]>(row.replaced) ?? [],
+    filters: fromJson<Filter[]>(row.filters) ?? [],
   };
 }
 

@@ -4,14 +4,15 @@ import type { AuditEvent } from "../audit/entry.ts";
 import type { DeliveryHealth } from "../delivery/exchange.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
+import { REDACTED } from "../protocol/limited-text.ts";
 import type { By } from "./commands.ts";
 import { toConfigEvent } from "./config-event.ts";
+import { settled } from "./filters.ts";
 import type { Lane, Notification } from "./lanes.ts";
 import type { Notifications } from "./notifications.ts";
 import type { PushCommands } from "./push-commands.ts";
 import type { PushConfig } from "./push-configs.ts";
 import type { Store } from "./store.ts";
-import { upcoming } from "./upcoming.ts";
 
 /** Notifications that one replay sends again at most. */
 const MAX_REPLAY = 10_000;
@@ -66,9 +67,7 @@ export class PushOperations {
     const main = config && store.lanes.get(query.task, config.lane);
     if (!config || !main) return err(configNotFound(query));
     const list: Notification[] = [];
-    const settledTo = main.pending ? main.head - 1 : main.head;
-    for (const notification of upcoming(store.journal, main, config.events, main.start, 0)) {
-      if (notification[0] > settledTo) break;
+    for (const notification of settled(store.journal, config, main)) {
       const at = store.journal.writtenAt(query.task, notification[0]);
       if (at >= query.from && at <= query.to) list.push(notification);
       if (list.length > MAX_REPLAY) {
@@ -117,7 +116,10 @@ export class PushOperations {
     return config ? ok({ sealed: config.sealed }) : err(configNotFound(query));
   }
 
-  /** Replaces the secrets that were read as `was`; refuses if its owner has set others since. */
+  /**
+   * Replaces the secrets that were read as `was`; refuses if its owner has set others since. A batch is signed with one
+   * secret, so the config leaves those that it shares, and has its own from then on.
+   */
   rotateSecret(query: ConfigQuery & { by: By; was: string | null; sealed: string }): Result<void, Failure> {
     const { store } = this.#options;
     const config = this.#find(query);
@@ -126,8 +128,15 @@ export class PushOperations {
       const message = "The config was changed at the same time; try again.";
       return err(failure("UNAVAILABLE", { message, retryAfterSeconds: 1 }));
     }
+    const batch = config.batch && { ...config.batch, key: crypto.randomUUID() };
     store.write(() => {
-      store.configs.save({ ...config, sealed: query.sealed });
+      const answer = { ...config.answer, secret: REDACTED };
+      store.configs.save({ ...config, batch, sealed: query.sealed, answer });
+      for (const lane of store.lanes.forTask(query.task)) {
+        if (lane.config !== config.id || lane.batch === null) continue;
+        // What joins it now was not tried yet.
+        store.lanes.save({ ...lane, batch: null, attempt: 0 });
+      }
       this.#record("config.secret_rotated", config, query.by);
     });
     return ok(undefined);

@@ -174,6 +174,14 @@ const migrations: readonly string[] = [
   -- Of a message from the client: the version of A2A that it came in; NULL: 1.0.
   ALTER TABLE journal ADD COLUMN version TEXT;
   `,
+  `
+  -- JSON array of LaneRef: lanes that the config had before, until their endpoints have dropped them; NULL: none.
+  ALTER TABLE configs ADD COLUMN replaced TEXT;
+  `,
+  `
+  -- JSON array of Filter: those that the config has had, the present one last; NULL: that one from its beginning.
+  ALTER TABLE configs ADD COLUMN filters TEXT;
+  `,
 ];
 
 /** The schema's version in this database; 0 when there is none. Writes nothing. */

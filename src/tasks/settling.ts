@@ -17,6 +17,8 @@ import { upcoming } from "./upcoming.ts";
 /** A config that has met nothing but failures for so long, and so often, is disabled. */
 const DISABLE_AFTER_MS = 5 * 86_400_000;
 const DISABLE_AFTER_ATTEMPTS = 10;
+/** What was over sooner than this, days before the next attempt, was another outage. */
+const OUTAGE_MS = 43_200_000;
 
 export type SettlingOptions = {
   lanes: Lanes;
@@ -38,18 +40,23 @@ export class Settling {
     this.#options = options;
   }
 
-  /** Applies what an endpoint says of an attempt; false if it speaks of what is past. */
-  settle(settlement: Settlement, now: number): boolean {
+  /**
+   * Applies what an endpoint, which was last resumed at `resumedAt` (ms), says of an attempt; false if it speaks of what
+   * is past.
+   */
+  settle(settlement: Settlement, now: number, resumedAt = 0): boolean {
     const { lanes, configs, claims } = this.#options;
     if (settlement.outcome === "released") return false;
     const present = claims.members(settlement.key).filter((member) => isPresent(member, settlement));
     const [first] = present;
     if (!first) return false;
     // What was sent together is tried again together, or given up.
-    const plan = this.#plan(present, first, settlement, now);
+    const plan = this.#plan(present, first, settlement, now, resumedAt);
     const { batch } = first.lane;
     for (const member of present) {
-      const config = configs.get(member.lane.task, member.lane.config);
+      const { lane } = member;
+      const config = configs.get(lane.task, lane.config);
+      if (lane.failingSince !== null) lane.failingSince = Math.max(lane.failingSince, resumedAt);
       if (config) this.#settleMember(member, config, settlement, plan, now);
     }
     if (batch !== null && plan?.next !== "retry") lanes.deleteBatch(batch);
@@ -62,16 +69,20 @@ export class Settling {
     { lane }: Member,
     { outcome, status, error, retryAfterMs }: Settlement,
     now: number,
+    resumedAt: number,
   ): Plan | undefined {
     if (outcome === "delivered" || outcome === "gone" || outcome === "released") return undefined;
     const { configs, retryMs, random } = this.#options;
-    const oldest = present.map((member) => this.#committedAt(member.lane, member.lane.head));
+    // A batch has the time of its youngest notification: those that are older are tried longer, none is tried too briefly.
+    const committed = present.flatMap((member) =>
+      member.notifications.map(([seq]) => this.#committedAt(member.lane, seq)),
+    );
     return planNext({
       outcome,
       attempt: lane.attempt + 1,
       now,
-      committedAt: Math.min(...oldest),
-      clockFrom: Math.max(...present.map((member) => member.lane.clockFrom)),
+      committedAt: Math.max(...committed),
+      clockFrom: Math.max(resumedAt, ...present.map((member) => member.lane.clockFrom)),
       retryMs: configs.get(lane.task, lane.config)?.retryMs ?? retryMs,
       retryAfterMs,
       random: random(),
@@ -87,13 +98,23 @@ export class Settling {
     lane.batch = null;
     const { value: next } = upcoming(journal, lane, config?.events ?? null, after, lane.sequence).next();
     if (!next && lane.list) {
-      lanes.delete(lane.task, lane.lane);
+      this.#end(lane, config);
       return;
     }
     lane.pending = next !== undefined;
     lane.head = next ? next[0] : after;
     lane.due = next && lane.state === "active" ? now : null;
     lanes.save(lane);
+  }
+
+  /** Deletes a lane that has sent its list; of its attempts the newest stays known. */
+  #end(lane: Lane, config: PushConfig | undefined): void {
+    const { lanes } = this.#options;
+    lanes.delete(lane.task, lane.lane);
+    const main = config && lanes.get(lane.task, config.lane);
+    if (!main || (lane.lastAt ?? 0) <= (main.lastAt ?? 0)) return;
+    const { lastAt, lastStatus, lastError } = lane;
+    lanes.save({ ...main, lastAt, lastStatus, lastError });
   }
 
   /**
@@ -134,6 +155,7 @@ export class Settling {
     const last = notifications.at(-1);
     if (last === undefined) return;
     outbox.add(notifications.map((notification) => this.#attempt(lane, config, notification, settlement)));
+    const before = lane.lastAt;
     lane.lastAt = startedAt;
     lane.lastStatus = status ?? null;
     lane.lastError = error ?? null;
@@ -145,9 +167,12 @@ export class Settling {
       return;
     }
     lane.attempt += 1;
-    lane.failures += 1;
-    lane.failingSince ??= startedAt;
-    const isHopeless = lane.failures >= DISABLE_AFTER_ATTEMPTS && now - lane.failingSince >= DISABLE_AFTER_MS;
+    const since = lane.failingSince ?? startedAt;
+    const isLong = now - since >= DISABLE_AFTER_MS;
+    const isAnother = isLong && (before ?? since) - since < OUTAGE_MS;
+    lane.failures = isAnother ? 1 : lane.failures + 1;
+    lane.failingSince = isAnother ? startedAt : since;
+    const isHopeless = isLong && lane.failures >= DISABLE_AFTER_ATTEMPTS;
     if (outcome === "gone") {
       lanes.save(lane);
       this.#disable(lane, config, "gone", "The receiver answered 410 Gone.", now);
@@ -204,7 +229,8 @@ export class Settling {
         error: error ?? null,
         durationMs,
         committedAt: this.#committedAt(lane, seq),
-        plannedAt: lane.due ?? startedAt,
+        // What followed in a claim became due, for the home, only when it heard that it had been sent.
+        plannedAt: Math.min(lane.due ?? startedAt, startedAt),
         startedAt,
         response: response ?? null,
       },

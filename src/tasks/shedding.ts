@@ -2,7 +2,8 @@
 //
 // New work is a message that makes a task, and a push notification config. Follow-ups, cancellations, reads and the
 // notifications themselves go on: they bring old work to its end. Two things may be behind, and each refuses only what
-// makes it worse: the home (messages and configs), and its notifications (configs, and messages that bring one).
+// makes it worse: the home (messages and configs), and the notifications to an endpoint (configs for it, and messages
+// that bring one). An endpoint that is slow or dead is no reason to refuse what goes to another.
 
 import type { Config } from "../config.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
@@ -15,9 +16,9 @@ export type Signals = {
   waiting: number;
   /** How long the newest commit took; undefined: there was none lately. */
   commitMs: number | undefined;
-  /** How long the oldest notification is overdue that nobody has asked to wait. */
+  /** Of an endpoint: how long the oldest notification is overdue that nobody has asked to wait. */
   overdueMs: number;
-  /** Configs with a notification that waits. */
+  /** Of an endpoint: configs with a notification that waits. */
   backlog: number;
 };
 
@@ -49,8 +50,8 @@ export type SheddingOptions = {
   now(): number;
   /** Asked only when new work comes. */
   home(): Pick<Signals, "waiting" | "commitMs">;
-  /** Asked at most once a second. */
-  notifications(): Pick<Signals, "overdueMs" | "backlog">;
+  /** Asked of each endpoint at most once a second. */
+  notifications(endpoint: string): Pick<Signals, "overdueMs" | "backlog">;
   /** New work begins to be refused. */
   began(cause: Cause): void;
   refused(cause: Cause): void;
@@ -58,36 +59,53 @@ export type SheddingOptions = {
 
 const LOOK_MS = 1_000;
 
+/** How one of the two stands; `lookedAt`: when that was judged (ms). */
+type Standing = { shed: Shed; lookedAt: number };
+
+/** Endpoints that are remembered; beyond this number all are judged anew. */
+const ENDPOINTS = 1_000;
+
 export class Shedding {
   readonly #options: SheddingOptions;
-  readonly #shed: Record<Cause, Shed> = { home: undefined, notifications: undefined };
-  #lookedAt = Number.NEGATIVE_INFINITY;
+  readonly #home = unknown();
+  readonly #endpoints = new Map<string, Standing>();
 
   constructor(options: SheddingOptions) {
     this.#options = options;
   }
 
-  /** Why new work is refused, if it is; `notifies`: it brings notifications. */
-  refusal(notifies: boolean): Failure | undefined {
+  /** Why new work is refused, if it is; `endpoint`: the one that its notifications go to, if it brings any. */
+  refusal(endpoint: string | undefined): Failure | undefined {
     const { limits, now, home, notifications } = this.#options;
     const at = now();
     const { waiting, commitMs = 0 } = home();
-    this.#judge("home", loadOf([waiting, limits.shedWaiting], [commitMs, limits.shedCommitMs]), at);
-    if (this.#shed.home !== undefined) return this.#refuse("home");
-    if (!notifies || (limits.shedOverdueMs === 0 && limits.shedBacklog === 0)) return undefined;
-    if (Math.abs(at - this.#lookedAt) >= LOOK_MS) {
-      this.#lookedAt = at;
-      const { overdueMs, backlog } = notifications();
+    const load = loadOf([waiting, limits.shedWaiting], [commitMs, limits.shedCommitMs]);
+    this.#judge("home", this.#home, load, at);
+    if (this.#home.shed !== undefined) return this.#refuse("home");
+    if (endpoint === undefined || (limits.shedOverdueMs === 0 && limits.shedBacklog === 0)) return undefined;
+    const standing = this.#standingOf(endpoint);
+    if (Math.abs(at - standing.lookedAt) >= LOOK_MS) {
+      const { overdueMs, backlog } = notifications(endpoint);
       const load = loadOf([overdueMs, limits.shedOverdueMs], [backlog, limits.shedBacklog]);
-      this.#judge("notifications", load, at);
+      this.#judge("notifications", standing, load, at);
     }
-    return this.#shed.notifications === undefined ? undefined : this.#refuse("notifications");
+    return standing.shed === undefined ? undefined : this.#refuse("notifications");
   }
 
-  #judge(cause: Cause, load: number, at: number): void {
-    const before = this.#shed[cause];
-    this.#shed[cause] = judge(before, load, at);
-    if (before === undefined && this.#shed[cause] !== undefined) this.#options.began(cause);
+  #standingOf(endpoint: string): Standing {
+    const known = this.#endpoints.get(endpoint);
+    if (known) return known;
+    if (this.#endpoints.size >= ENDPOINTS) this.#endpoints.clear();
+    const standing = unknown();
+    this.#endpoints.set(endpoint, standing);
+    return standing;
+  }
+
+  #judge(cause: Cause, standing: Standing, load: number, at: number): void {
+    const before = standing.shed;
+    standing.shed = judge(before, load, at);
+    standing.lookedAt = at;
+    if (before === undefined && standing.shed !== undefined) this.#options.began(cause);
   }
 
   #refuse(cause: Cause): Failure {
@@ -96,9 +114,13 @@ export class Shedding {
       message:
         cause === "home"
           ? "This owner's tasks are behind, so no new work is taken; what runs goes on"
-          : "This owner's notifications are behind, so no new ones are taken; what waits goes on",
+          : "Notifications to this endpoint are behind, so no new ones are taken; what waits goes on",
       metadata: { behind: cause },
       retryAfterSeconds: RETRY_SECONDS,
     });
   }
+}
+
+function unknown(): Standing {
+  return { shed: undefined, lookedAt: Number.NEGATIVE_INFINITY };
 }

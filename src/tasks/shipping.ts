@@ -6,6 +6,7 @@
 import type { DeadNotice } from "../delivery/exchange.ts";
 import { log } from "../telemetry/log.ts";
 import { attemptDelta, type MetricsDelta, metricKey } from "../telemetry/metrics.ts";
+import type { Waiting } from "./lanes.ts";
 import type { Shipment } from "./outbox.ts";
 import type { Store } from "./store.ts";
 
@@ -20,6 +21,10 @@ const NOTICE_IDS = 100;
 const REPORT_MS = 1_800_000;
 /** A config whose attempt was due so long ago counts as overdue. */
 const OVERDUE_MS = 60_000;
+
+/** What waits is looked at lane by lane: if there was so much, not again for so long, as long as anything waits. */
+const MUCH = 100;
+const LOOK_AGAIN_MS = 10_000;
 
 /** What D1 is told; each may be told it twice. */
 export type Archive = (shipment: Shipment) => Promise<void>;
@@ -43,6 +48,7 @@ export class Shipping {
   /** Whether a gauge has changed that nothing else will report. */
   #isStale = false;
   #shipping: Promise<boolean> | undefined;
+  #seen: { at: number; waiting: Waiting } | undefined;
 
   constructor(options: ShippingOptions) {
     this.#options = options;
@@ -148,7 +154,7 @@ export class Shipping {
 
   #gauges(now: number): Record<string, number> {
     const { store } = this.#options;
-    const waiting = store.lanes.waiting(now - OVERDUE_MS);
+    const waiting = this.#waiting(now);
     const gauges: Record<string, number> = {
       [metricKey("a2a_webhook_pending")]: waiting.count,
       [metricKey("a2a_webhook_overdue")]: waiting.overdue,
@@ -158,6 +164,15 @@ export class Shipping {
       gauges[metricKey("a2a_webhook_oldest_pending_timestamp_seconds")] = waiting.oldestAt / 1_000;
     }
     return gauges;
+  }
+
+  #waiting(now: number): Waiting {
+    const { lanes } = this.#options.store;
+    const isFresh = this.#seen && Math.abs(now - this.#seen.at) < LOOK_AGAIN_MS;
+    if (this.#seen && isFresh && this.#seen.waiting.count >= MUCH && lanes.anyDue())
+      return this.#seen.waiting;
+    this.#seen = { at: now, waiting: lanes.waiting(now - OVERDUE_MS) };
+    return this.#seen.waiting;
   }
 
   get #source(): string {

@@ -119,6 +119,7 @@ export class Store {
       this.outbox.forget();
       this.audit.forget();
       this.#lifecycle.forget();
+      this.due.rolledBack();
       throw error;
     } finally {
       this.#depth -= 1;
@@ -205,8 +206,7 @@ export class Store {
   /** Deletes a task with all that belongs to it, but its dead letters; inside a transaction. */
   delete(record: TaskRecord): void {
     this.journal.delete(record.id);
-    const pending = this.lanes.forTask(record.id).filter((lane) => lane.pending).length;
-    this.outbox.add(droppedItems(pending));
+    this.outbox.add(droppedItems(this.lanes.forTask(record.id)));
     for (const { id } of this.configs.list(record.id)) {
       this.outbox.add([{ kind: "unconfig", task: record.id, config: id }]);
     }

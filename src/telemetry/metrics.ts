@@ -77,13 +77,13 @@ export const metrics = {
   a2a_webhook_pending: {
     type: "gauge",
     combine: "sum",
-    help: "Lanes (one config of one task) with a notification that waits to be delivered.",
+    help: "Lanes (one config of one task) with a notification that waits; not those of paused or disabled configs.",
     labels: {},
   },
   a2a_webhook_overdue: {
     type: "gauge",
     combine: "sum",
-    help: "Lanes whose next attempt was due more than a minute ago.",
+    help: "Lanes whose next attempt was due more than a minute ago, also those that a breaker or a limit holds.",
     labels: {},
   },
   a2a_webhook_oldest_pending_timestamp_seconds: {
@@ -168,7 +168,7 @@ export const metrics = {
   },
   a2a_shedding_total: {
     type: "counter",
-    help: "Times a home began to refuse new work, because it or its notifications were behind.",
+    help: "Times a home began to refuse new work, because it or the notifications to an endpoint were behind.",
     labels: { reason: ["home", "notifications"] },
   },
   a2a_metrics_sources: {

@@ -7,6 +7,29 @@ export function toUtf8(text: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text) as Uint8Array<ArrayBuffer>;
 }
 
+/**
+ * The bytes of a body; undefined for anything else, such as what a framework has parsed. `instanceof` is not asked: a
+ * buffer may come from another realm.
+ */
+export function toBytes(body: unknown): Uint8Array<ArrayBuffer> | undefined {
+  if (typeof body === "string") return toUtf8(body);
+  const kind = Object.prototype.toString.call(body);
+  const isBytes = kind === "[object Uint8Array]" || kind === "[object ArrayBuffer]";
+  return isBytes ? new Uint8Array(body as ArrayBuffer) : undefined;
+}
+
+export function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}
+
+export function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.length > 0 && value.every(isText);
+}
+
+export function isTextOrTexts(value: unknown): value is string | string[] {
+  return isText(value) || isTexts(value);
+}
+
 /** Base64 in the standard alphabet, padded (RFC 4648 §4). */
 export function encodeBase64(bytes: ArrayBuffer | Uint8Array): string {
   return btoa(Array.from(new Uint8Array(bytes), (byte) => String.fromCharCode(byte)).join(""));
@@ -61,7 +84,7 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The text of UTF-8 bytes; undefined if they are none. */
-export function fromUtf8(bytes: Uint8Array): string | undefined {
+export function fromUtf8(bytes: Uint8Array | ArrayBuffer): string | undefined {
   try {
     return decoder.decode(bytes);
   } catch {

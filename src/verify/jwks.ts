@@ -88,7 +88,7 @@ export function createFetchedKeys(url: string, fetchJwks: FetchJwks, now: () => 
   };
 }
 
-function isJwks(value: unknown): value is Jwks {
+export function isJwks(value: unknown): value is Jwks {
   return typeof value === "object" && value !== null && "keys" in value && Array.isArray(value.keys);
 }
 
@@ -97,9 +97,12 @@ async function importKeys(jwks: Jwks): Promise<PublicKey[]> {
   return imported.filter((key) => key !== undefined);
 }
 
-/** Only what is public is taken, and only for the algorithm that belongs to its kind. */
-async function importKey(jwk: object): Promise<PublicKey | undefined> {
-  const { kty, crv, x, y, kid: id, use } = jwk as Record<string, unknown>;
+/**
+ * Only what is public is taken, and only for the algorithm that belongs to its kind. What is not understood is passed
+ * over (RFC 7517 §5).
+ */
+async function importKey(jwk: unknown): Promise<PublicKey | undefined> {
+  const { kty, crv, x, y, kid: id, use } = (jwk ?? {}) as Record<string, unknown>;
   if (typeof x !== "string" || (use !== undefined && use !== "sig")) return undefined;
   const kid = typeof id === "string" ? id : undefined;
   try {

@@ -3,7 +3,17 @@
 // What the token says about itself decides nothing: the algorithm must be one of two, and the one of the key that
 // `kid` names (RFC 8725 §3.1). All claims are checked here, but for the replay of `jti`, which comes last of all.
 
-import { decodeBase64Url, fromUtf8, isEqual, parseObject, sha256, toHex, toUtf8 } from "./encoding.ts";
+import {
+  decodeBase64Url,
+  fromUtf8,
+  isEqual,
+  isText,
+  isTextOrTexts,
+  parseObject,
+  sha256,
+  toHex,
+  toUtf8,
+} from "./encoding.ts";
 import { isSignedBy, type KeySource, type PublicKey } from "./jwks.ts";
 import { tasksOf } from "./notification.ts";
 import { type Checked, passed, refused } from "./refusal.ts";
@@ -74,7 +84,7 @@ async function checkClaims(
 ): Promise<Checked<JwtClaims>> {
   const { iss, aud, iat, exp, nbf, jti, taskId, request_body_sha256: hash } = claims;
   const isComplete = typeof iss === "string" && isTime(iat) && isTime(exp) && isText(jti) && isText(taskId);
-  if (!isComplete || !isAudience(aud) || (nbf !== undefined && !isTime(nbf))) {
+  if (!isComplete || !isTextOrTexts(aud) || (nbf !== undefined && !isTime(nbf))) {
     return refused("jwt_claims", "iss, aud, iat, exp, jti and taskId must all be there");
   }
   const seconds = now / 1_000;
@@ -101,14 +111,6 @@ function decodeObject(part: string): Record<string, unknown> | undefined {
 
 function isTime(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === "string" && value !== "";
-}
-
-function isAudience(value: unknown): value is string | string[] {
-  return isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText));
 }
 
 function toList(value: string | readonly string[]): readonly string[] {

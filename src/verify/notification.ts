@@ -114,7 +114,7 @@ export function parseDelivery({
   body,
 }: {
   headers: HeadersLike;
-  body: string | Uint8Array;
+  body: string | Uint8Array | ArrayBuffer;
 }): Parsed {
   const json = parseJson(body);
   const id = readHeader(headers, "webhook-id") ?? "";
@@ -134,7 +134,7 @@ export function parseDelivery({
 }
 
 /** The ids of the tasks that a body tells of. */
-export function tasksOf(body: string | Uint8Array): string[] {
+export function tasksOf(body: string | Uint8Array | ArrayBuffer): string[] {
   const json = parseJson(body);
   const payloads = Array.isArray(json)
     ? json.map((item) => (isObject(item) ? item.payload : undefined))
@@ -190,7 +190,7 @@ function readItem(item: unknown): Notification | undefined {
   return { id, sequence, ...(typeof event === "string" && { event }), ...read };
 }
 
-function parseJson(body: string | Uint8Array): unknown {
+function parseJson(body: string | Uint8Array | ArrayBuffer): unknown {
   const text = typeof body === "string" ? body : fromUtf8(body);
   if (text === undefined) return undefined;
   try {

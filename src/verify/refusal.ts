@@ -5,6 +5,8 @@ export type Reason =
   /** `detail` names the header. */
   | "missing_header"
   | "bad_id"
+  /** Neither text nor bytes: something has parsed it before, so that nothing can be verified any more. */
+  | "bad_body"
   | "bad_timestamp"
   /** Older than the tolerance: a replay, or a clock that is wrong. */
   | "too_old"

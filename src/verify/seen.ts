@@ -8,7 +8,7 @@ export type Seen = {
   add(key: string, untilMs: number): boolean | Promise<boolean>;
 };
 
-/** A store for one process. When it is full it forgets the oldest; `maxEntries` is 100,000 unless given. */
+/** A store for one process. When it is full it forgets the oldest; `maxEntries`, at least 1, is 100,000 unless given. */
 export function createMemorySeen({
   maxEntries = 100_000,
   now = Date.now,
@@ -16,6 +16,7 @@ export function createMemorySeen({
   maxEntries?: number;
   now?: () => number;
 } = {}): Seen {
+  if (!(maxEntries >= 1)) throw new TypeError("maxEntries must be at least 1");
   // In the order of their coming, which is about that of their end.
   const until = new Map<string, number>();
 

@@ -4,8 +4,15 @@
 // Whatever is configured must hold. A shared secret proves that it is about a config of yours; the deployment's
 // Ed25519 key proves only who sent it, and that somebody there knows your URL.
 
-import { isEqual, sha256, toHex, toUtf8 } from "./encoding.ts";
-import { createFetchedKeys, createFixedKeys, type FetchJwks, type Jwks, type KeySource } from "./jwks.ts";
+import { isEqual, isText, isTextOrTexts, isTexts, sha256, toBytes, toHex, toUtf8 } from "./encoding.ts";
+import {
+  createFetchedKeys,
+  createFixedKeys,
+  type FetchJwks,
+  isJwks,
+  type Jwks,
+  type KeySource,
+} from "./jwks.ts";
 import { JWT_SKEW_MS, type JwtClaims, type JwtOptions, verifyJwt } from "./jwt.ts";
 import { type HeadersLike, readHeader } from "./notification.ts";
 import { type Checked, passed, refused } from "./refusal.ts";
@@ -40,7 +47,7 @@ export type VerifierOptions = {
 };
 
 /** A notification as it arrived. The body must be the bytes that were sent: JSON that was parsed is not the same. */
-export type Arrived = { headers: HeadersLike; body: string | Uint8Array };
+export type Arrived = { headers: HeadersLike; body: string | Uint8Array | ArrayBuffer };
 
 export type Check = "v1" | "v1a" | "body" | "token" | "jwt";
 
@@ -65,13 +72,13 @@ const ID = /^[\x21-\x2d\x2f-\x7e]{1,256}$/;
 
 type Signed = { id: string; timestampSeconds: number; checks: Check[]; replayKey?: string };
 
-/** Throws a TypeError when the options leave nothing to verify with, or hold a secret that can be none. */
+/** Throws a TypeError when the options leave nothing to verify with, or are malformed. */
 export function createVerifier(options: VerifierOptions): Verifier {
   const { token, jwt, seen, now = Date.now } = options;
   const tolerance = options.toleranceSeconds ?? DEFAULT_TOLERANCE_SECONDS;
+  refuseMalformed(options);
   const secrets = (options.secrets ?? []).map(createSecret);
   const keys = toKeySource(options, now);
-  refuseHalfConfigured(options, keys);
 
   async function checkSigned(headers: HeadersLike, body: Bytes, header: string): Promise<Checked<Signed>> {
     const id = readHeader(headers, "webhook-id");
@@ -135,7 +142,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   async function verify({ headers, body: sent }: Arrived): Promise<Checked<Verified>> {
-    const body = typeof sent === "string" ? toUtf8(sent) : new Uint8Array(sent);
+    const body = toBytes(sent);
+    if (body === undefined) {
+      return refused("bad_body", "not the text or the bytes that came, but something else");
+    }
     const header = readHeader(headers, "webhook-signature");
     const older = options.acceptBodySignature && !keys ? readHeader(headers, "x-a2a-signature") : undefined;
     if (header === undefined && older === undefined) return missing("webhook-signature");
@@ -162,15 +172,29 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return { verify };
 }
 
-function refuseHalfConfigured(
-  { secrets, token, jwt, toleranceSeconds = 0 }: VerifierOptions,
-  keys: KeySource | undefined,
-): void {
-  if (secrets?.length === 0) throw new TypeError("secrets must not be empty where they are given");
-  if (!secrets && !keys) throw new TypeError("secrets, jwks or jwksUrl must be given");
-  if (token === "") throw new TypeError("token must not be empty where it is given");
-  if (jwt && !keys) throw new TypeError("jwt needs jwks or jwksUrl");
-  if (!(toleranceSeconds >= 0)) throw new TypeError("toleranceSeconds must not be negative");
+/** Without the help of types options may hold anything, which must not show with the first notification only. */
+function refuseMalformed({
+  secrets,
+  token,
+  jwks,
+  jwksUrl,
+  jwt,
+  toleranceSeconds = 0,
+}: VerifierOptions): void {
+  const hasKeys = jwks || jwksUrl !== undefined;
+  if (secrets !== undefined && !isTexts(secrets)) {
+    throw new TypeError("secrets must be an array of texts that are not empty, and hold one at least");
+  }
+  if (!secrets && !hasKeys) throw new TypeError("secrets, jwks or jwksUrl must be given");
+  if (token !== undefined && !isText(token)) throw new TypeError("token must be a text that is not empty");
+  if (jwks && !isJwks(jwks)) throw new TypeError("jwks must be an object with an array of keys");
+  if (jwt && !hasKeys) throw new TypeError("jwt needs jwks or jwksUrl");
+  if (jwt && !(isTextOrTexts(jwt.issuer) && isTextOrTexts(jwt.audience))) {
+    throw new TypeError("jwt needs issuer and audience, each a text or an array of texts");
+  }
+  if (typeof toleranceSeconds !== "number" || !(toleranceSeconds >= 0)) {
+    throw new TypeError("toleranceSeconds must be a number that is not negative");
+  }
 }
 
 function toKeySource(options: VerifierOptions, now: () => number): KeySource | undefined {
@@ -182,7 +206,7 @@ function toKeySource(options: VerifierOptions, now: () => number): KeySource | u
 }
 
 /** Compared by hash, so that the time tells nothing about the token, its length included. */
-async function checkToken(headers: HeadersLike, expected: string): Promise<Checked<undefined>> {
+export async function checkToken(headers: HeadersLike, expected: string): Promise<Checked<undefined>> {
   const sent =
     readHeader(headers, "a2a-notification-token") ?? readHeader(headers, "x-a2a-notification-token");
   if (sent === undefined) return missing("a2a-notification-token");

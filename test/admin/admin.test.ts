@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import guide from "../../docs/operations.md?raw";
 import { type AnyRoute, matchRoutes } from "../../src/admin/routes.ts";
+import { sessionActor, toOwner } from "../../src/auth/caller.ts";
 import { saveAttempts } from "../../src/store/attempts.ts";
 import { saveConfigs } from "../../src/store/push-configs.ts";
 import { attemptRow, configRow } from "../store/rows.ts";
@@ -148,7 +149,7 @@ describe("fields", () => {
     ["one of the prototype", "/deliveries?constructor=x", "constructor"],
     ["one given twice", "/deliveries?owner=a&owner=b", "owner"],
     ["an empty one", "/deliveries?owner=", "owner"],
-    ["one that is too long", `/deliveries?owner=${"x".repeat(2_049)}`, "owner"],
+    ["one that is too long", `/deliveries?owner=${"x".repeat(8_193)}`, "owner"],
     ["a number that is none", "/deliveries?status=abc", "status"],
     ["a number out of range", "/deliveries?status=99", "status"],
     ["a fraction", "/deliveries?pageSize=1.5", "pageSize"],
@@ -253,6 +254,46 @@ describe("a page token", () => {
       expect((await operator.refusal("GET", path)).fields, path).toEqual(["pageToken"]);
     }
   });
+
+  /** All pages of a list, one row each. */
+  async function pagesOf(list: "configs" | "endpoints", query: string): Promise<Record<string, unknown>[]> {
+    const operator = createOperator();
+    const rows: Record<string, unknown>[] = [];
+    let token = "";
+    do {
+      const path = `/${list}?pageSize=1${query}${token && `&pageToken=${token}`}`;
+      const page = await operator.result<Record<string, unknown[]> & { nextPageToken: string }>("GET", path);
+      rows.push(...((page[list] ?? []) as typeof rows));
+      token = page.nextPageToken;
+    } while (token !== "");
+    return rows;
+  }
+
+  it.each(["語", '"', "\u{10ffff}"])("goes on behind the longest ids, made of %j", async (letter) => {
+    const id = letter.repeat(512 / letter.length);
+    const configs = ["a", id, `${id.slice(0, -letter.length)}龍`];
+    await saveConfigs(
+      createOperator().deps.db,
+      configs.map((config) => configRow({ home: "f".repeat(64), task: id, config })),
+    );
+    const found = await pagesOf("configs", `&task=${encodeURIComponent(id)}`);
+    expect(found.map(({ config }) => config).toSorted()).toEqual(configs.toSorted());
+  });
+
+  it("goes on behind the longest owner and origin, and they are filters", async () => {
+    const owner = toOwner("jwt", `https://${"語".repeat(504)}`, "語".repeat(255));
+    const origin = `https://${"x".repeat(2_040)}`;
+    await saveConfigs(createOperator().deps.db, [
+      ...["1", "2"].map((config) => configRow({ owner, origin, config })),
+      configRow({ owner: `${owner}x`, config: "3" }),
+    ]);
+    expect((await pagesOf("endpoints", "")).map((row) => row.owner)).toEqual([owner, `${owner}x`]);
+    const filter = `&owner=${encodeURIComponent(owner)}&origin=${encodeURIComponent(origin)}`;
+    expect((await pagesOf("configs", filter)).map(({ config }) => config)).toEqual(["1", "2"]);
+    const actor = sessionActor(owner, crypto.randomUUID());
+    const found = await createOperator().result("GET", `/audit?actor=${encodeURIComponent(actor)}`);
+    expect(found).toMatchObject({ entries: [] });
+  });
 });
 
 describe("the OpenAPI document", () => {
@@ -280,6 +321,18 @@ describe("the OpenAPI document", () => {
         );
         const text = await response.text();
         expect(text, path).not.toContain("no such path");
+      }
+    }
+  });
+
+  it("says of each operation that it may be refused for a while, and where it is told for how long", async () => {
+    const { paths } = await load();
+    for (const [path, verbs] of Object.entries(paths)) {
+      for (const [verb, { responses }] of Object.entries(verbs)) {
+        for (const status of [429, 503]) {
+          const headers = { "Retry-After": { schema: { type: "integer" } } };
+          expect(responses[status], `${verb} ${path} ${status}`).toMatchObject({ headers });
+        }
       }
     }
   });

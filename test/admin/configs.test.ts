@@ -183,6 +183,22 @@ describe(":rotateSecret", () => {
     expect((await secrets()).secrets).toHaveLength(1);
   });
 
+  it("waits while as many secrets sign as may, and ends them all when there is to be no overlap", async () => {
+    const older = Array.from({ length: 10 }, (_, n) => ({
+      value: `older-secret-0000${n}`,
+      until: 11 * DAY + n,
+    }));
+    const was = await sealed({ secrets: [{ value: "current-secret-000" }, ...older] });
+    const { refusal, result, kept, secrets } = setUp(was);
+    expect(await refusal("POST", `${ONE}:rotateSecret`)).toMatchObject({
+      status: 400,
+      message: expect.stringContaining(`from ${new Date(11 * DAY).toISOString()} on`),
+    });
+    expect(kept.sealed).toBe(was);
+    await result("POST", `${ONE}:rotateSecret`, { overlapSeconds: 0 });
+    expect((await secrets()).secrets).toHaveLength(1);
+  });
+
   it("never writes over what the owner has changed in the meantime", async () => {
     const theirs = await sealed({ token: "new" });
     const { refusal, kept } = setUp(await sealed({ token: "old" }), theirs);

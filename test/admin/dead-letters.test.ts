@@ -1,6 +1,6 @@
 // Dead letters as operators handle them, and how they come into D1.
 
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { fileDeadLetters } from "../../src/admin/filing.ts";
 import { err, ok } from "../../src/lib/result.ts";
 import { failure } from "../../src/protocol/errors.ts";
@@ -81,7 +81,42 @@ describe("one dead letter", () => {
     });
     const busy = createOperator({ home: { retryDead: async () => err(failure("UNAVAILABLE")) } });
     expect((await busy.refusal("POST", "/dead-letters/msg_1:retry")).status).toBe(503);
+    const broken = createOperator({ home: { retryDead: () => Promise.reject(new Error("cut off")) } });
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    expect((await broken.refusal("POST", "/dead-letters/msg_1:retry")).status).toBe(500);
     expect((await findDeadLetter(db, "msg_1"))?.state).toBe("dead");
+  });
+
+  it("that was retrying already stays so when it cannot be retried once more", async () => {
+    await saveDeadLetters(db, [deadLetter()]);
+    await markDeadLetters(db, [deadLetter()], { from: ["dead"], to: "retrying", now: 5 });
+    const busy = createOperator({ home: { retryDead: async () => err(failure("UNAVAILABLE")) } });
+    expect((await busy.refusal("POST", "/dead-letters/msg_1:retry")).status).toBe(503);
+    expect((await findDeadLetter(db, "msg_1"))?.state).toBe("retrying");
+  });
+
+  it("is not discarded while its home is asked to retry it", async () => {
+    await saveDeadLetters(db, [deadLetter()]);
+    const operator = createOperator({
+      home: {
+        retryDead: async () => {
+          expect((await operator.refusal("POST", "/dead-letters/msg_1:discard")).status).toBe(400);
+          return ok({ accepted: 1, gone: [] });
+        },
+      },
+    });
+    expect(await operator.result("POST", "/dead-letters/msg_1:retry")).toMatchObject({ state: "retrying" });
+  });
+
+  it("is either discarded or retried when both are asked for at once", async () => {
+    await saveDeadLetters(db, [deadLetter()]);
+    const operator = createOperator();
+    const answers = await Promise.all(
+      ["retry", "discard"].map((verb) => operator.call("POST", `/dead-letters/msg_1:${verb}`)),
+    );
+    expect(answers.filter(({ status }) => status < 300)).toHaveLength(1);
+    const isRetried = operator.homes.home !== undefined;
+    expect((await findDeadLetter(db, "msg_1"))?.state).toBe(isRetried ? "retrying" : "discarded");
   });
 
   it("that dies again while its retry is being answered stays dead", async () => {
@@ -155,7 +190,7 @@ describe("fileDeadLetters", () => {
     const { deps, homes } = homeWith(ids.slice(0, 1));
     for (let i = 0; i < 3; i++) await fileDeadLetters(deps, "home", ["msg_0", "msg_99"]);
     expect(homes.home?.filter(([method]) => method === "deadFiled")).toEqual([
-      ["deadFiled", [{ id: "msg_0", task: "0-task" }]],
+      ["deadFiled", [{ id: "msg_0", task: "0-task", diedAt: 1_000 }]],
     ]);
     expect(await findDeadLetter(db, "msg_99")).toBeUndefined();
     await fileDeadLetters(deps, "home", []);
@@ -172,6 +207,18 @@ describe("fileDeadLetters", () => {
     await fileDeadLetters(deps, "home", ["msg_0"]);
     expect(kept.size).toBe(0);
     expect((await findDeadLetter(db, "msg_0"))?.state).toBe("dead");
+  });
+
+  it("files what comes beside and behind a letter that D1 does not take, and fails all the same", async () => {
+    const { deps, kept } = homeWith(ids);
+    const refuses =
+      "BEFORE INSERT ON dead_letters WHEN NEW.id = 'msg_3' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    await db.prepare(`CREATE TRIGGER refuses ${refuses}`).run();
+    await expect(fileDeadLetters(deps, "home", ids)).rejects.toThrow("no");
+    await db.prepare("DROP TRIGGER refuses").run();
+    expect([...kept.keys()]).toEqual(["msg_3"]);
+    expect((await findDeadLetter(db, "msg_4"))?.state).toBe("dead");
+    expect(await findDeadLetter(db, "msg_3")).toBeUndefined();
   });
 
   it("tells the home nothing when D1 fails", async () => {

@@ -166,7 +166,9 @@ describe("an erasure", () => {
       deadLetter({ id: "msg_1", owner }),
       deadLetter({ id: "msg_2", owner: "open::x" }),
     ]);
-    await env.DB.prepare("INSERT INTO retry_jobs VALUES ('j', 'done', ?, 0, '', 0, 0, 0, 0, 0, 0, 0, 'a')")
+    await env.DB.prepare(
+      "INSERT INTO retry_jobs VALUES ('j', 'done', ?, 0, '', 0, 0, 0, 0, 0, 0, 0, 'a', NULL)",
+    )
       .bind(JSON.stringify({ owner }))
       .run();
     await registered(owner);

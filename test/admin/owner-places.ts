@@ -56,6 +56,7 @@ const home: Record<string, Place> = {
 const endpoint: Record<keyof OriginState | "target", Place> = {
   challenge: { erased: ALL, left: "how a receiver fares" },
   pausedAt: { stays: OPERATORS, left: OPERATORS },
+  resumedAt: { stays: OPERATORS, left: OPERATORS },
   pausedHomes: { stays: "they are rung when the operator resumes", left: OPERATORS },
   target: { erased: ALL, left: "how a receiver fares" },
   validatedUntil: { erased: ALL, left: "what a receiver has echoed" },

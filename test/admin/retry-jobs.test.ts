@@ -155,6 +155,31 @@ describe("a retry job", () => {
     expect((await findDeadLetter(db, "msg_7"))?.state).toBe("dead");
   });
 
+  it("does not send what was discarded, and nothing can be discarded while a home is asked", async () => {
+    await saveDeadLetters(db, letters(3));
+    const { start, work, look, result, refusal, retried } = setUp({
+      home: {
+        retryDead: async (asked) => {
+          expect(await refusal("POST", "/dead-letters/msg_1:discard")).toMatchObject({
+            status: 400,
+            message: expect.stringContaining("retrying"),
+          });
+          return ok({ accepted: asked.length, gone: [] });
+        },
+      },
+    });
+    const { id } = await start();
+    await result("POST", "/dead-letters/msg_0:discard");
+    await work();
+    expect(await look(id)).toMatchObject({
+      state: "done",
+      retried: 2,
+      handledUpTo: "1970-01-01T00:00:01.002Z",
+    });
+    expect(retried()).toEqual([1, 2]);
+    expect((await findDeadLetter(db, "msg_0"))?.state).toBe("discarded");
+  });
+
   it("is paused between chunks, goes on where it was, and is cancelled for good", async () => {
     await saveDeadLetters(db, letters(350));
     const { start, look, result, refusal, woken, work, deps } = setUp();
@@ -235,22 +260,25 @@ describe("a retry job that is interrupted", () => {
   });
 
   it.each([
-    ["before its homes were asked", "read"],
-    ["after its homes were asked", "advance"],
+    ["before its letters were marked", "read"],
+    ["before its homes were asked", "mark"],
+    ["after its homes were asked", "finish"],
   ])("repeats one chunk at most when it died %s", async (_, when) => {
     await saveDeadLetters(db, letters(150));
     let now = 10_000;
     const { start, look, work, deps, retried } = setUp({ now: () => now });
     const { id } = await start();
-    // The claim is the first statement, the chunk is read in the first batch and finished in the second.
+    // The claim is the first statement. The chunk is read in the first batch, marked in the second and finished in the
+    // third; the answer of the second is lost.
     let batches = 0;
     const dying = {
       prepare: (sql: string) => db.prepare(sql),
-      batch: (statements: D1PreparedStatement[]) => {
+      batch: async (statements: D1PreparedStatement[]) => {
         batches += 1;
-        return batches === (when === "read" ? 1 : 2)
-          ? Promise.reject(new Error("killed"))
-          : db.batch(statements);
+        const isLast = batches === ["read", "mark", "finish"].indexOf(when) + 1;
+        const results = isLast && when !== "mark" ? [] : await db.batch(statements);
+        if (isLast) throw new Error("killed");
+        return results;
       },
     } as unknown as D1Database;
     await expect(work({ ...deps, db: dying })).rejects.toThrow("killed");
@@ -262,7 +290,7 @@ describe("a retry job that is interrupted", () => {
     await driveRetryJobs(deps);
     await work();
     expect(await look(id)).toMatchObject({ state: "done", retried: 150, gone: 0, failed: 0 });
-    expect(retried()).toHaveLength(when === "read" ? 150 : 250);
+    expect(retried()).toHaveLength(when === "finish" ? 250 : 150);
     expect(new Set(retried()).size).toBe(150);
   });
 

@@ -24,7 +24,7 @@ function context(changes: Partial<AuthorizationContext> = {}): AuthorizationCont
     asked.push(client);
     return ok({ value: "fetched", expiresInMs: 60_000 });
   };
-  const tokens = new TokenCache({ fetchToken, now: () => 0 });
+  const tokens = new TokenCache({ fetchToken, rate: { perMinute: 0, burst: 1 }, now: () => 0 });
   return { issuer: "https://agents.example.com", signingKeys, tokens, now: Date.now(), ...changes };
 }
 
@@ -125,7 +125,11 @@ describe("authorize", () => {
 
   it("passes on why no token could be fetched", async () => {
     const failure = { error: "oauth2_failed", detail: "the token server answered 500" } as const;
-    const tokens = new TokenCache({ fetchToken: async () => err(failure), now: () => 0 });
+    const tokens = new TokenCache({
+      fetchToken: async () => err(failure),
+      rate: { perMinute: 0, burst: 1 },
+      now: () => 0,
+    });
     const oauth2 = {
       tokenUrl: "https://login.example.com",
       clientId: "me",

@@ -25,6 +25,7 @@ export function aClaim(members: Partial<Claim> = {}): Claim {
     options: {},
     committedAt: 1_000,
     plannedAt: 1_000,
+    following: [],
     ...members,
   };
 }

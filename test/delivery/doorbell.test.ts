@@ -1,8 +1,9 @@
 // The consumers of the two queues: every outcome as explicit acks and retries.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { type BackgroundDeps, consumeDead, consumeDeliveries } from "../../src/background.ts";
 import { consumeDeadLetters, consumeDoorbells, type QueueMessage } from "../../src/delivery/doorbell.ts";
-import type { Doorbell } from "../../src/delivery/exchange.ts";
+import { type Doorbell, toMessage } from "../../src/delivery/exchange.ts";
 
 const homes = ["a", "b", "c"].map((digit) => digit.repeat(64)) as [string, string, string];
 const endpoint = "open::anna|https://receiver.example";
@@ -108,6 +109,21 @@ describe("doorbells", () => {
     expect(logged).toHaveLength(garbage.length);
   });
 
+  it("have a version: those of another one wait for the code that knows it, and those without are taken", async () => {
+    const messages = [
+      message(toMessage(doorbell(homes[0]))),
+      message(doorbell(homes[1])),
+      message({ v: 2, kind: "ring", to: "whatever that is then" }),
+      message({ ...doorbell(homes[2]), v: 2 }, 3),
+    ];
+    const rung: string[] = [];
+    await consumeDoorbells(messages, async (_, home) => void rung.push(home));
+    expect(messages[0]?.body).toEqual({ v: 1, ...doorbell(homes[0]) });
+    expect(rung).toEqual([homes[0], homes[1]]);
+    expect(outcomes(messages)).toEqual(["ack", "ack", "retry in 60 s", "retry in 60 s"]);
+    expect(logged).toHaveLength(2);
+  });
+
   it("may be none at all", async () => {
     await consumeDoorbells([], () => Promise.reject(new Error("nobody is to be rung")));
   });
@@ -194,6 +210,19 @@ describe("dead letters", () => {
     expect(outcomes(messages)).toEqual(["ack"]);
   });
 
+  it("leaves what is of another version in the queue", async () => {
+    const { consume, filed, rung, counted } = setUp();
+    const messages = [
+      message({ ...doorbell(homes[0]), v: 2 }),
+      message({ v: "new", kind: "dead", home: homes[0], ids: ["1"] }),
+      message(toMessage({ kind: "dead", home: homes[1], ids: ["2"] })),
+    ];
+    await consume(messages);
+    expect([rung, counted()]).toEqual([[], 0]);
+    expect(filed).toEqual([[homes[1], ["2"]]]);
+    expect(outcomes(messages)).toEqual(["retry in 60 s", "retry in 60 s", "ack"]);
+  });
+
   it("drops what is neither, with a line in the log", async () => {
     const { consume, filed } = setUp();
     const messages = [
@@ -204,5 +233,27 @@ describe("dead letters", () => {
     expect(filed).toEqual([[homes[2], ["5"]]]);
     expect(outcomes(messages)).toEqual(messages.map(() => "ack"));
     expect(logged).toHaveLength(garbage.length);
+  });
+});
+
+describe("the Worker", () => {
+  it("tells the metrics and the audit of doorbells that could not be rung", async () => {
+    const told: unknown[] = [];
+    const deps = {
+      ringLater: async () => {},
+      count: async ({ counters }) => told.push(counters),
+      recordAudit: async (event) => void told.push(event),
+    } as Partial<BackgroundDeps> as BackgroundDeps;
+    await consumeDead([message(doorbell(homes[0])), message(doorbell(homes[1]))], deps);
+    expect(told).toEqual([
+      { a2a_webhook_doorbells_failed_total: 2 },
+      { kind: "doorbells.failed", detail: { count: 2 } },
+    ]);
+  });
+
+  it("leaves a job of another version in the queue", async () => {
+    const job = message({ v: 2, kind: "retry-job", id: "x" });
+    await consumeDeliveries([job], {} as BackgroundDeps);
+    expect(job.outcome).toBe("retry in 60 s");
   });
 });

@@ -3,7 +3,9 @@
 
 import { env, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Breaker } from "../../src/delivery/breaker.ts";
 import { EndpointObject } from "../../src/delivery/endpoint.ts";
+import { EndpointState } from "../../src/delivery/endpoint-state.ts";
 import { type ExchangeRequest, toWire } from "../../src/delivery/exchange.ts";
 import type { LimitsObject } from "../../src/delivery/limits.ts";
 import type { MetricsDelta } from "../../src/telemetry/metrics.ts";
@@ -32,7 +34,11 @@ type Stage = {
   storage: DurableObjectStorage;
   homes: Map<string, FakeHome>;
   home: FakeHome;
-  gauges: MetricsDelta["gauges"][];
+  /** What the metrics were told, and what they count of it. */
+  deltas: MetricsDelta[];
+  counters: Record<string, number>;
+  /** What MetricsObject answers. */
+  add(delta: MetricsDelta): Promise<number>;
   /** What LimitsObject answers. */
   grant: LimitsObject["grant"];
 };
@@ -46,12 +52,20 @@ function onStage<T>(use: (stage: Stage) => Promise<T>): Promise<T> {
       homes.set(id, known);
       return known;
     };
-    const gauges: MetricsDelta["gauges"][] = [];
+    const deltas: MetricsDelta[] = [];
+    const counters: Record<string, number> = {};
+    let newest = 0;
     const stage: Stage = {
       storage: ctx.storage,
       homes,
       home: homeOf(home),
-      gauges,
+      deltas,
+      counters,
+      async add({ number, counters: more }) {
+        if (number > newest) for (const key in more) counters[key] = (counters[key] ?? 0) + (more[key] ?? 0);
+        newest = Math.max(newest, number);
+        return newest;
+      },
       grant: async (want) => ({ ok: true, value: { tokens: want } }),
       start: (settings = {}) =>
         new EndpointObject(ctx, {
@@ -71,7 +85,12 @@ function onStage<T>(use: (stage: Stage) => Promise<T>): Promise<T> {
           },
           METRICS: {
             idFromName: (name: string) => name,
-            get: () => ({ add: async (delta: MetricsDelta) => void gauges.push(delta.gauges) }),
+            get: () => ({
+              add: async (delta: MetricsDelta) => {
+                deltas.push(delta);
+                return stage.add(delta);
+              },
+            }),
           },
         } as unknown as Env),
     };
@@ -117,6 +136,15 @@ describe("a ring", () => {
       expect((await Promise.all(received.map((request) => request.text()))).toSorted()[0]).toBe("body 0");
       // A healthy endpoint leaves nothing behind, not even a table.
       expect(storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'state'").toArray()).toEqual([]);
+    }));
+
+  it("of an object that finds more targets stored than it remembers names as many as that", () =>
+    onStage(async ({ start, home: of, storage }) => {
+      const stored = new EndpointState(storage);
+      const breaker: Breaker = { state: "open", until: Date.now() + 600_000, trips: 5 };
+      for (let i = 0; i < 1_200; i++) stored.saveTarget(`${origin}/${i}`, { breaker });
+      await start().ring(home);
+      await soon(() => expect(of.requests[0]?.allowances).toHaveLength(1_000));
     }));
 
   it("of something that is no home is refused", async () => {
@@ -198,9 +226,67 @@ describe("forget", () => {
     }));
 });
 
+describe("a call that is never answered", () => {
+  const never = new Promise<never>(() => {});
+  const answerMs = 15_000;
+
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+  afterEach(() => void vi.useRealTimers());
+
+  /** Until it holds, while the time of those who wait for an answer passes quickly. */
+  const meanwhile = async (holds: () => boolean) => {
+    for (let turn = 0; turn < 200 && !holds(); turn++) {
+      await vi.advanceTimersByTimeAsync(answerMs / 10);
+      await scheduler.wait(10);
+    }
+    expect(holds()).toBe(true);
+  };
+
+  it("does not stop a home: it is asked again", () =>
+    onStage(async ({ start, home: of }) => {
+      const received = receive();
+      const exchange = of.exchange.bind(of);
+      let calls = 0;
+      of.exchange = (request) => (++calls <= 3 ? never : exchange(request));
+      for (let lane = 0; lane < 20; lane++) of.add(`lane-${lane}`, hook, "body");
+      await start().ring(home);
+      await meanwhile(() => of.pending === 0);
+      expect(received).toHaveLength(20);
+    }));
+
+  it("does not stop an endpoint that waits for its share", () =>
+    onStage(async (stage) => {
+      const received = receive();
+      let calls = 0;
+      stage.grant = (want) => (++calls <= 2 ? never : Promise.resolve({ ok: true, value: { tokens: want } }));
+      for (let lane = 0; lane < 20; lane++) stage.home.add(`lane-${lane}`, hook, "body");
+      await stage.start({ WEBHOOK_GLOBAL_PER_MINUTE: "1000" }).ring(home);
+      await meanwhile(() => stage.home.pending === 0);
+      expect(received).toHaveLength(20);
+    }));
+});
+
 describe("an erasure", () => {
+  it.each([200, 500])("is not undone by a challenge under way that is answered %i", (status) =>
+    onStage(async ({ start, storage }) => {
+      const gate = Promise.withResolvers<void>();
+      const received = receive(async (request) => {
+        await gate.promise;
+        return new Response(new URL(request.url).searchParams.get("challenge"), { status });
+      });
+      const endpoint = start();
+      const asked = endpoint.challengeNow(hook);
+      await soon(() => expect(received).toHaveLength(1));
+      await endpoint.erase();
+      gate.resolve();
+      expect((await asked).ok).toBe(status === 200);
+      expect(await endpoint.health()).toMatchObject({ validatedUntil: null, challenge: null });
+      expect(storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'state'").toArray()).toEqual([]);
+    }),
+  );
+
   it("leaves of an endpoint nothing but an operator's pause", () =>
-    onStage(async ({ start, home: of, storage, gauges }) => {
+    onStage(async ({ start, home: of, storage, deltas }) => {
       receive((request) => {
         const text = new URL(request.url).searchParams.get("challenge");
         return new Response(text, { status: text === null ? 500 : 200 });
@@ -212,13 +298,17 @@ describe("an erasure", () => {
       await endpoint.ring(home);
       await soon(async () => expect((await endpoint.health()).targets[0]?.breaker).toBe("open"));
       await endpoint.pause();
-      await soon(() => expect(gauges.at(-1)).toMatchObject({ 'a2a_webhook_breakers{state="open"}': 1 }));
+      await soon(() =>
+        expect(deltas.at(-1)?.gauges).toMatchObject({ 'a2a_webhook_breakers{state="open"}': 1 }),
+      );
       await endpoint.erase();
       const erased = { validatedUntil: null, lastError: null, targets: [], pausedAt: expect.any(Number) };
       expect(await endpoint.health()).toMatchObject(erased);
       expect(await start().health()).toMatchObject(erased);
       expect(storage.sql.exec("SELECT key FROM state").toArray()).toEqual([{ key: "origin" }]);
-      await soon(() => expect(gauges.at(-1)).toMatchObject({ 'a2a_webhook_breakers{state="open"}': 0 }));
+      await soon(() =>
+        expect(deltas.at(-1)?.gauges).toMatchObject({ 'a2a_webhook_breakers{state="open"}': 0 }),
+      );
     }));
 
   it("of one that remembers nothing writes nothing", () =>
@@ -230,7 +320,7 @@ describe("an erasure", () => {
 
 describe("a breaker that has opened", () => {
   it("is open in a new object too, and reported to the metrics once", () =>
-    onStage(async ({ start, home: of, gauges }) => {
+    onStage(async ({ start, home: of, deltas }) => {
       const received = receive(() => new Response("down", { status: 500 }));
       for (let lane = 0; lane < 30; lane++) of.add(`lane-${lane}`, hook, "body");
       const endpoint = start();
@@ -259,7 +349,7 @@ describe("a breaker that has opened", () => {
       const [allowance] = of.requests.at(-1)?.allowances ?? [];
       expect(allowance).toEqual({ target: hook, claims: 0, holdUntil: health.targets[0]?.holdUntil });
       await soon(() =>
-        expect(gauges).toEqual([
+        expect(deltas.map(({ gauges }) => gauges)).toEqual([
           { 'a2a_webhook_breakers{state="open"}': 1, 'a2a_webhook_breakers{state="half_open"}': 0 },
         ]),
       );
@@ -302,7 +392,7 @@ describe("limits", () => {
         }),
       );
       const key = 'a2a_webhook_rate_limited_total{by="deployment"}';
-      await soon(() => expect(stage.home.counters[key]).toBe(1));
+      await soon(() => expect(stage.counters[key]).toBe(1));
       expect(asked).toHaveLength(2);
     }));
 });
@@ -325,6 +415,28 @@ describe("a pause", () => {
       expect((await next.health()).pausedAt).toBeNull();
       await next.resume();
       expect((await start().health()).pausedAt).toBeNull();
+    }));
+
+  it("is told to homes with the time of its end, by a new object too; one that never was is not", () =>
+    onStage(async ({ start, home: of }) => {
+      receive();
+      const deliver = async (endpoint: EndpointObject) => {
+        of.add("lane", hook, "body");
+        await endpoint.ring(home);
+        await soon(() => expect(of.pending).toBe(0));
+        return of.requests.at(-1)?.resumedAt;
+      };
+      const endpoint = start();
+      await endpoint.resume();
+      expect(await deliver(endpoint)).toBeUndefined();
+      await endpoint.pause();
+      const before = Date.now();
+      await endpoint.resume();
+      const resumedAt = await deliver(endpoint);
+      expect(resumedAt).toBeGreaterThanOrEqual(before);
+      await scheduler.wait(5);
+      await endpoint.resume();
+      expect(await deliver(start())).toBe(resumedAt);
     }));
 });
 
@@ -382,6 +494,72 @@ describe("the validation challenge", () => {
       expect(received).toHaveLength(1);
       await start().challengeNow(hook, true);
       expect(received).toHaveLength(2);
+    }));
+});
+
+describe("what an endpoint counts", () => {
+  const passed = 'a2a_webhook_challenges_total{outcome="passed"}';
+  const echo: Reply = (request) => new Response(new URL(request.url).searchParams.get("challenge"));
+
+  it("is told to the metrics by itself, though there is no home left to talk to", () =>
+    onStage(async ({ start, home: of, deltas, counters }) => {
+      receive(echo);
+      of.add("lane", hook, "body");
+      await start({ WEBHOOK_CHALLENGE: "warn" }).ring(home);
+      await soon(() => expect(counters).toEqual({ [passed]: 1 }));
+      expect(of.requests).toHaveLength(2);
+      expect(deltas).toHaveLength(1);
+      expect(deltas[0]?.source).toMatch(/^endpoint\/[0-9a-f]{64}$/);
+    }));
+
+  it("costs a plain delivery nothing", () =>
+    onStage(async ({ start, home: of, deltas }) => {
+      receive();
+      of.add("lane", hook, "body");
+      await start().ring(home);
+      await soon(() => expect(of.pending).toBe(0));
+      await scheduler.wait(1_200);
+      expect(deltas).toEqual([]);
+    }));
+
+  it("is gathered for a second", () =>
+    onStage(async ({ start, deltas, counters }) => {
+      receive(echo);
+      const endpoint = start();
+      for (let i = 0; i < 5; i++) await endpoint.challengeNow(hook, true);
+      await soon(() => expect(counters).toEqual({ [passed]: 5 }));
+      expect(deltas).toHaveLength(1);
+    }));
+
+  it("counts once when the answer to a report is lost, and what came meanwhile is told after it", () =>
+    onStage(async (stage) => {
+      receive(echo);
+      const endpoint = stage.start();
+      const { add } = stage;
+      stage.add = async (delta) => {
+        await add(delta);
+        stage.add = add;
+        await endpoint.challengeNow(hook, true);
+        throw new Error("the connection was lost");
+      };
+      await endpoint.challengeNow(hook);
+      await soon(() => expect(stage.counters).toEqual({ [passed]: 2 }));
+      const [first, again, next] = stage.deltas;
+      expect(again).toEqual(first);
+      expect(next?.number).toBeGreaterThan(first?.number ?? 0);
+    }));
+
+  it("goes on counting in a new object whose clock was put back", () =>
+    onStage(async ({ start, counters }) => {
+      receive(echo);
+      let aheadMs = 3_600_000;
+      const { now } = Date;
+      vi.spyOn(Date, "now").mockImplementation(() => now() + aheadMs);
+      await start().challengeNow(hook);
+      await soon(() => expect(counters).toEqual({ [passed]: 1 }));
+      aheadMs = 0;
+      await start().challengeNow(hook, true);
+      await soon(() => expect(counters).toEqual({ [passed]: 2 }));
     }));
 });
 

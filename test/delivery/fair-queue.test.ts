@@ -9,7 +9,7 @@ function queueOf(...waiting: string[]): FairQueue {
   const queue = new FairQueue();
   for (const key of waiting) {
     const [target = "", home = ""] = key;
-    queue.add({ home, claim: aClaim({ key, target, body: key }) });
+    queue.add({ home, claim: aClaim({ key, target, body: key }), since: 0 });
   }
   return queue;
 }
@@ -40,7 +40,7 @@ describe("turns", () => {
 
   it("skip homes that may not", () => {
     const queue = queueOf("ax1", "ay1");
-    expect(queue.next("a", (home) => home !== "x")?.claim.key).toBe("ay1");
+    expect(queue.next("a", ({ home }) => home !== "x")?.claim.key).toBe("ay1");
     expect(queue.next("a", () => false)).toBeUndefined();
     expect(queue.next("none", () => true)).toBeUndefined();
   });
@@ -77,7 +77,7 @@ describe("whatever happens", () => {
       const key = `${target}${home}${step}`;
       const chance = random(60);
       if (chance < 40) {
-        queue.add({ home, claim: aClaim({ key, target, body: key }) });
+        queue.add({ home, claim: aClaim({ key, target, body: key }), since: 0 });
         held.push(key);
       } else if (chance === 40) {
         queue.shorten(target, 0);

@@ -143,16 +143,16 @@ describe("TokenCache", () => {
   /** What the token server does with the next request; by default it gives out t1, t2, … for an hour. */
   let server: FetchToken;
   let tokens: TokenCache;
+  const fetchToken: FetchToken = (wanted) => {
+    asked.push(wanted);
+    return server(wanted);
+  };
 
   beforeEach(() => {
     now = 1_795_000_000_000;
     asked = [];
     server = async () => ok({ value: `t${asked.length}`, expiresInMs: 3_600_000 });
-    const fetchToken: FetchToken = (wanted) => {
-      asked.push(wanted);
-      return server(wanted);
-    };
-    tokens = new TokenCache({ fetchToken, now: () => now });
+    tokens = new TokenCache({ fetchToken, rate: { perMinute: 0, burst: 1 }, now: () => now });
   });
 
   const failing: FetchToken = async () => err({ error: "oauth2_failed", detail: "down" });
@@ -229,16 +229,91 @@ describe("TokenCache", () => {
     expect(await token({ method, ...rest, tokenUrl })).toBe(first);
   });
 
-  it("leaves a server that failed alone for 5 s, however many ask", async () => {
+  /** Clients that a caller could make up for one token server, without end. */
+  const madeUp = (number: number): OAuth2Client => ({
+    ...client,
+    tokenUrl: `https://login.example.com/${number}`,
+    clientId: `c${number}`,
+  });
+
+  it("leaves a server that failed alone for 5 s, whoever asks, and twice as long each time up to 5 min", async () => {
     server = failing;
-    for (let n = 0; n < 10; n += 1) expect(await token()).toBe("down");
-    expect(asked).toHaveLength(1);
+    for (const restMs of [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]) {
+      const before = asked.length;
+      for (let number = 0; number < 10; number++) expect(await token(madeUp(number))).toBe("down");
+      now += restMs - 1;
+      expect(await token(madeUp(11))).toBe("down");
+      expect(asked).toHaveLength(before + 1);
+      now += 1;
+    }
+  });
+
+  it("asks as before once a server has given out a token", async () => {
+    server = failing;
+    expect(await token()).toBe("down");
     now += 5_000;
     expect(await token()).toBe("down");
-    expect(asked).toHaveLength(2);
+    now += 10_000;
     server = async () => ok({ value: "up", expiresInMs: 60_000 });
-    now += 5_000;
     expect(await token()).toBe("up");
+    server = failing;
+    expect(await token(madeUp(1))).toBe("down");
+    now += 5_000;
+    server = async () => ok({ value: "up again", expiresInMs: 60_000 });
+    expect(await token(madeUp(1))).toBe("up again");
+  });
+
+  it("counts requests that fail together as one failure", async () => {
+    server = failing;
+    await Promise.all([1, 2, 3].map((number) => token(madeUp(number))));
+    expect(asked).toHaveLength(3);
+    now += 4_999;
+    expect(await token(madeUp(4))).toBe("down");
+    now += 1;
+    server = async () => ok({ value: "up", expiresInMs: 60_000 });
+    expect(await token()).toBe("up");
+  });
+
+  it("lets one ask a server that has rested, and nobody else until it has answered", async () => {
+    server = failing;
+    expect(await token()).toBe("down");
+    now += 5_000;
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    server = () => answered.then(() => ok({ value: "up", expiresInMs: 60_000 }));
+    const first = token(madeUp(1));
+    await vi.waitFor(() => expect(asked).toHaveLength(2));
+    expect(await Promise.all([2, 3].map((number) => token(madeUp(number))))).toEqual(["down", "down"]);
+    answer();
+    expect(await first).toBe("up");
+    expect(await token(madeUp(2))).toBe("up");
+    expect(asked).toHaveLength(3);
+  });
+
+  it("does not keep other servers waiting for one that failed", async () => {
+    server = failing;
+    expect(await token()).toBe("down");
+    server = async () => ok({ value: "up", expiresInMs: 60_000 });
+    expect(await token({ ...client, tokenUrl: "https://login.example.com:8443/token" })).toBe("up");
+    expect(await token({ ...client, tokenUrl: "https://login.example.net/token" })).toBe("up");
+    expect(await token()).toBe("down");
+  });
+
+  it("asks one origin as often as a URL is sent to, whatever is made up", async () => {
+    tokens = new TokenCache({ fetchToken, rate: { perMinute: 60, burst: 3 }, now: () => now });
+    const tooOften = "the token server has been asked as often as it may be";
+    for (const number of [1, 2, 3]) expect(await token(madeUp(number))).toBe(`t${number}`);
+    expect(await token(madeUp(4))).toBe(tooOften);
+    // Not a failure of the server: it does not rest.
+    now += 999;
+    expect(await token(madeUp(4))).toBe(tooOften);
+    now += 1;
+    expect(await token(madeUp(4))).toBe("t4");
+    expect(await token(madeUp(5))).toBe(tooOften);
+    // What is held costs nothing, and another origin has a limit of its own.
+    expect(await token(madeUp(1))).toBe("t1");
+    expect(await token({ ...client, tokenUrl: "https://login.example.net/token" })).toBe("t5");
+    tokens.clear();
+    expect(await token(madeUp(5))).toBe("t6");
   });
 
   it("goes on with a token that has time left while the server fails, and not a moment longer", async () => {

@@ -54,6 +54,26 @@ describe("a payload", () => {
     const large = JSON.parse(toPayload(version, event, () => task(2_000_000)));
     expect(large).toEqual({ ...ids, status: { state: "completed" } });
   });
+
+  it.each(["0.3", "0.1"] as const)("of %s leaves out a message that is too large by itself", (version) => {
+    const saying = (parts: number): Task => ({
+      ...task(3),
+      status: {
+        state: "TASK_STATE_COMPLETED",
+        message: { messageId: "m", role: "ROLE_AGENT", parts: new Array(parts).fill({ text: "" }) },
+        timestamp: "2026-01-01T00:00:00.000Z",
+      },
+    });
+    expect(JSON.parse(toPayload(version, event, () => saying(70_000)))).toHaveProperty("status.message");
+    // In 1.0 it takes half of that.
+    const bare = JSON.parse(toPayload(version, event, () => saying(90_000)));
+    expect(bare).toMatchObject({
+      id: "t",
+      status: { state: "completed", timestamp: "2026-01-01T00:00:00.000Z" },
+    });
+    expect(bare).not.toHaveProperty("status.message");
+    expect(bare).not.toHaveProperty("artifacts");
+  });
 });
 
 describe("what a config hears of that does not say it", () => {

@@ -24,6 +24,8 @@ const settings: Preparation["settings"] = {
   webhookRatePerMinute: 100,
   webhookBurst: 10,
   webhookGlobalPerMinute: 1_000,
+  webhookChallenge: "warn",
+  webhookTokenOrigins: [],
   encryptionKeys,
 };
 
@@ -301,6 +303,45 @@ describe("a config that is refused", () => {
       "configuration.taskPushNotificationConfig.token",
       "configuration.taskPushNotificationConfig.jwt",
     ]);
+  });
+
+  describe("where receivers have to pass the challenge", () => {
+    const required = {
+      ...settings,
+      webhookChallenge: "required" as const,
+      webhookTokenOrigins: ["https://login.example", "https://id.example:8443"],
+    };
+    const withToken = (tokenUrl: string) => ({ url, oauth2: { ...oauth2, tokenUrl } });
+
+    it.each([
+      "https://other.example/token",
+      "https://login.example:8443/token",
+      "https://id.example/token",
+      "https://a.login.example/token",
+      "https://hooks.example:8443/token",
+      "https://login.example.other.example/token",
+    ])("has its tokens from nobody who was not asked: %s", async (tokenUrl) => {
+      expect(await refusal(withToken(tokenUrl), { settings: required })).toMatchObject({
+        reason: "INVALID_PARAMS",
+        violations: [
+          {
+            field: "oauth2.tokenUrl",
+            description: "must be of the same origin as url, or of one that this server lists",
+          },
+        ],
+      });
+      expect(await stored(withToken(tokenUrl))).toMatchObject({ options: { oauth2: { tokenUrl } } });
+    });
+
+    it.each([
+      "https://hooks.example/token",
+      "https://HOOKS.example.:443/token",
+      "https://login.example/token",
+      "https://id.example:8443/token?tenant=1",
+    ])("may have them from itself and from those that are listed: %s", async (tokenUrl) => {
+      const config = await stored(withToken(tokenUrl), { settings: required });
+      expect(config).toMatchObject({ options: { oauth2: { tokenUrl } } });
+    });
   });
 
   it("may lead anywhere where private webhooks are allowed", async () => {

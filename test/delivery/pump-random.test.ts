@@ -2,7 +2,7 @@
 // that come twice, lanes that are forgotten, pauses. Seeded; a failure names its seed.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Claim, Settlement } from "../../src/delivery/exchange.ts";
+import { type Claim, type Settlement, STANDS_MS } from "../../src/delivery/exchange.ts";
 import { createRandom } from "../tasks/random.ts";
 import { type FakeHome, settlementOf, World } from "./pump-world.ts";
 
@@ -67,7 +67,7 @@ function moody(random: Random, holds: Holds, broken: string[], until: number) {
   };
 }
 
-/** What a world does to itself for a while: every fault there is. */
+/** What a world does to itself for a while: every fault there is. `forgotten`: after when (ms) nothing of a lane may be sent. */
 async function trouble(world: World, random: Random, forgotten: Map<string, number>): Promise<void> {
   const homes = [...world.homes.values()];
   for (let step = 0; step < 40; step++) {
@@ -80,6 +80,11 @@ async function trouble(world: World, random: Random, forgotten: Map<string, numb
       case 1: {
         const lane = `${home.id}-${random(12)}`;
         home.remove(lane);
+        if (random(3) === 0) {
+          // Its home cannot call it.
+          forgotten.set(lane, world.clock.now + STANDS_MS);
+          break;
+        }
         void world.pump.forget(home.id, lane).then(() => {
           forgotten.set(lane, world.clock.now);
           expect([...world.inFlight].some(({ key }) => key === lane)).toBe(false);
@@ -117,6 +122,7 @@ describe("whatever happens", () => {
       for (const id of ["h1", "h2", "h3"].slice(0, 1 + random(3))) {
         const home = world.home(id);
         home.latencyMs = 1 + random(40);
+        home.following = seed % 4;
         home.fault = () =>
           world.clock.now < 1_000_000 + 2 * MINUTE && random(8) === 0
             ? (["refuse", "lose"] as const)[random(2)]

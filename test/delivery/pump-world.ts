@@ -68,11 +68,12 @@ export class FakeHome implements DeliveryHome {
   readonly requests: ExchangeRequest[] = [];
   /** Ids of what was settled as delivered, in order, by lane. */
   readonly delivered = new Map<string, string[]>();
-  readonly counters: Record<string, number> = {};
   /** How long an exchange takes. */
   latencyMs = 1;
   fault: (request: ExchangeRequest) => Fault = () => undefined;
   retryMs = 1_000;
+  /** Notifications that a claim brings along. */
+  following = 0;
   leaseMs = 30_000;
   readonly #clock: Time;
   readonly #lanes = new Map<string, Lane>();
@@ -126,13 +127,12 @@ export class FakeHome implements DeliveryHome {
     return structuredClone(answer);
   }
 
-  #answer({ settled, want, allowances, busy, counters }: ExchangeRequest): ExchangeAnswer {
+  #answer({ settled, want, allowances, busy }: ExchangeRequest): ExchangeAnswer {
     this.#rungAt = Number.NEGATIVE_INFINITY;
     this.#holds = allowances.filter(({ holdUntil }) => holdUntil !== undefined);
-    for (const [key, value] of Object.entries(counters))
-      this.counters[key] = (this.counters[key] ?? 0) + value;
     for (const settlement of settled) this.#settle(settlement);
-    const answer: ExchangeAnswer = { claims: [], more: false };
+    const gone = busy.filter((key) => !this.#lanes.has(key));
+    const answer: ExchangeAnswer = { claims: [], more: false, gone };
     const allowed = new Map(allowances.map((allowance) => [allowance.target, allowance.claims]));
     const keys = new Set(busy);
     const { now } = this.#clock;
@@ -161,7 +161,13 @@ export class FakeHome implements DeliveryHome {
     const body = bodies[head] ?? "";
     const id = `${lane}-${head}`;
     const url = `${target}?q`;
-    return aClaim({ key: lane, lanes: [lane], id, target, url, body, attempt: attempt + 1, plannedAt: due });
+    const following = bodies
+      .slice(head + 1, attempt > 0 ? head : head + 1 + this.following)
+      .map((next, i) => {
+        return { id: `${lane}-${head + 1 + i}`, sequence: head + 2 + i, body: next, committedAt: 1_000 };
+      });
+    const claim = { key: lane, lanes: [lane], id, target, url, body, attempt: attempt + 1, plannedAt: due };
+    return aClaim({ ...claim, sequence: head + 1, following });
   }
 
   #settle({ key, id, attempt, outcome }: Settlement): void {
@@ -217,12 +223,15 @@ export class World {
   readonly stored = new Map<string, TargetState>();
   /** What was sent, in order. */
   readonly sent: { claim: Claim; at: number }[] = [];
+  readonly counters: Record<string, number> = {};
   readonly inFlight = new Set<Claim>();
   mostInFlight = 0;
   paused = false;
   pausedHomes: string[] = [];
   validatedUntil: number | undefined;
   awake = 0;
+  /** When the pump had itself called. */
+  readonly calls: number[] = [];
 
   constructor(options: WorldOptions) {
     const { clock } = this;
@@ -232,7 +241,9 @@ export class World {
       timeoutMs: 15_000,
       stored: [],
       save: (target, state) => void this.stored.set(target, structuredClone(state)),
-      count: (key) => this.pump.count(key),
+      count: (key) => {
+        this.counters[key] = (this.counters[key] ?? 0) + 1;
+      },
       changed: () => {},
     });
     const { perMinute = 0, grant = async () => ({ ok: true as const, value: { tokens: 1 } }) } =
@@ -251,10 +262,12 @@ export class World {
       }),
       send: (claim, signal) => this.#send(options, claim, signal),
       isPaused: () => this.paused,
+      resumedAt: () => undefined,
       toldOfPause: (home) => void this.pausedHomes.push(home),
       validatedUntil: () => this.validatedUntil,
       now,
       sleep: (ms) => clock.sleep(ms),
+      callSoon: () => void this.calls.push(clock.now),
       waitUntil: (promise) => {
         this.awake += 1;
         void promise.then(() => {

@@ -1,6 +1,7 @@
 // The loop of an endpoint: what it sends at once, in which order, and what it tells the homes.
 
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { type Claim, STANDS_MS } from "../../src/delivery/exchange.ts";
 import { createRandom } from "../tasks/random.ts";
 import { answering, settlementOf, World } from "./pump-world.ts";
 
@@ -61,16 +62,123 @@ describe("a ring", () => {
   });
 });
 
-describe("an offer", () => {
-  /** A home calls, with what it would answer to an exchange. */
-  async function offer(world: World, home: string, want = 6): Promise<void> {
-    const asked = { endpoint: "", settled: [], want, allowances: [], busy: [], counters: {} };
-    const answer = world.home(home).exchange(asked);
-    await world.clock.run(1);
-    world.home(home).requests.length = 0;
-    world.pump.offer(home, await answer);
+describe("what follows in a claim", () => {
+  /** One lane of four notifications that one claim brings along. */
+  function lane(world: World, home = "h1", target = fast): void {
+    fill(world, home, 1, target, 4);
+    world.home(home).following = 3;
   }
+  const sent = (world: World) => world.sent.map(({ claim }) => [claim.id, claim.sequence, claim.body]);
+  const settledBy = (world: World, home = "h1") =>
+    world.home(home).requests.map(({ settled }) => settled.map(({ id }) => id.slice(-1)).join(""));
 
+  it("is sent in order without asking, and settled in one exchange", async () => {
+    const world = new World({ send: answering(2) });
+    lane(world);
+    world.pump.ring("h1");
+    await world.drain();
+    expect(sent(world)).toEqual([0, 1, 2, 3].map((n) => [`h1-fast-0-${n}`, n + 1, `body ${n}`]));
+    expect(settledBy(world)).toEqual(["", "0123"]);
+    expect(world.sent.map(({ claim }) => claim.attempt)).toEqual([1, 1, 1, 1]);
+    expect(world.pump).toMatchObject({ inFlight: 0, queued: 0 });
+  });
+
+  it("waits until the one before was delivered, and is claimed again by then", async () => {
+    const fails = (claim: Claim) =>
+      claim.id.endsWith("-1") && claim.attempt < 3 ? { outcome: "retry" as const, status: 500 } : {};
+    const world = new World({ send: answering(2, fails) });
+    lane(world);
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.sent.map(({ claim }) => claim.id.slice(-1)).join("")).toBe("011123");
+    expect(world.sent.map(({ claim }) => claim.attempt)).toEqual([1, 1, 2, 3, 1, 1]);
+  });
+
+  it("does not hold back for long what its home wants to know", async () => {
+    const world = new World({
+      send: answering((claim) => (claim.id.endsWith("-0") ? 2 : 10_000)),
+      alarmMs: HOUR,
+    });
+    lane(world);
+    world.pump.ring("h1");
+    await world.clock.run(30);
+    expect(settledBy(world)).toEqual(["", "0"]);
+    await world.drain();
+    expect(world.sent).toHaveLength(4);
+    expect(world.pending).toBe(0);
+  });
+
+  it("begins within a second of the first, or is left to the home: so long a deletion waits in vain at most", async () => {
+    const world = new World({ send: answering(400), alarmMs: HOUR });
+    lane(world);
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.sent).toHaveLength(4);
+    const last = world.home("h1").requests.findLast(({ settled }) => settled.length > 0);
+    expect(last?.settled.map(({ id }) => id)).toEqual(["h1-fast-0-3"]);
+    expect(last?.busy).toEqual([]);
+    const third = world
+      .home("h1")
+      .requests.find(({ settled }) => settled.some(({ id }) => id.endsWith("-2")));
+    expect(third?.busy).toEqual([]);
+  });
+
+  it("lets a home that waits have its turn", async () => {
+    const world = new World({ send: answering(100), alarmMs: HOUR });
+    for (let n = 0; n < 6; n++) fill(world, "h1", 6, `https://receiver.example/at-${n}`, 4);
+    world.home("h1").following = 3;
+    lane(world, "h2", slow);
+    world.pump.ring("h1");
+    world.pump.ring("h2");
+    await world.clock.run(250);
+    const first = world.sent.findIndex(({ claim }) => claim.id.startsWith("h2"));
+    expect(first).toBeGreaterThan(0);
+    expect(first).toBeLessThan(14);
+    await world.drain();
+    expect(world.pending).toBe(0);
+  });
+
+  it("is not sent any more once its lane is forgotten, or an operator pauses the origin", async () => {
+    for (const stop of [
+      (world: World) => void world.pump.forget("h1", "h1-fast-0"),
+      (world: World) => {
+        world.paused = true;
+      },
+    ]) {
+      const world = new World({ send: answering(50), alarmMs: HOUR });
+      lane(world);
+      world.pump.ring("h1");
+      await world.clock.run(60);
+      expect(world.sent).toHaveLength(2);
+      stop(world);
+      await world.clock.run(1_000);
+      expect(world.sent).toHaveLength(2);
+    }
+  });
+
+  it("takes a token of its target for each, and waits in its home while there is none", async () => {
+    const world = new World({ send: answering(1), rate: { perMinute: 60, burst: 2 } });
+    lane(world);
+    world.pump.ring("h1");
+    await world.drain();
+    const times = world.sent.map(({ at }) => at - (world.sent[0]?.at ?? 0));
+    expect(times[1]).toBeLessThan(100);
+    expect(times[2]).toBeGreaterThanOrEqual(990);
+    expect(times[3]).toBeGreaterThanOrEqual(1_990);
+    expect(world.pending).toBe(0);
+  });
+});
+
+/** A home calls, with what it would answer to an exchange. */
+async function offer(world: World, home: string, want = 6): Promise<void> {
+  const asked = { endpoint: "", settled: [], want, allowances: [], busy: [], counters: {} };
+  const answer = world.home(home).exchange(asked);
+  await world.clock.run(1);
+  world.home(home).requests.length = 0;
+  world.pump.offer(home, await answer);
+}
+
+describe("an offer", () => {
   it("is sent without asking; the one exchange tells what became of it", async () => {
     const world = new World({ send: answering(5), alarmMs: HOUR });
     fill(world, "h1", 1);
@@ -113,6 +221,35 @@ describe("an offer", () => {
     world.pump.offer("h1", await answer);
     await world.drain();
     expect(world.sent).toHaveLength(1);
+  });
+});
+
+describe("offers that come faster than they are sent", () => {
+  it("take no more room than claims that were asked for; the rest goes back and is delivered in its time", async () => {
+    const world = new World({ send: answering(10_000), alarmMs: HOUR });
+    fill(world, "h1", 300, slow);
+    let most = 0;
+    for (let offers = 0; offers < 40; offers++) {
+      await offer(world, "h1");
+      await world.clock.run(5);
+      most = Math.max(most, world.pump.queued);
+    }
+    expect(most).toBeLessThanOrEqual(60);
+    await world.drain();
+    expect(new Set(world.sent.map(({ claim }) => claim.key)).size).toBe(300);
+    expect(world.pending).toBe(0);
+  });
+
+  it("are limited by their bodies, too", async () => {
+    const world = new World({ send: answering(10_000), alarmMs: HOUR });
+    const body = "x".repeat(400_000);
+    for (let lane = 0; lane < 300; lane++) world.home("h1").add(`lane ${lane}`, slow, body);
+    for (let offers = 0; offers < 40; offers++) {
+      await offer(world, "h1");
+      await world.clock.run(5);
+      // What one exchange asks for comes on top.
+      expect(world.pump.queued * body.length).toBeLessThan(8_000_000 + 48 * body.length);
+    }
   });
 });
 
@@ -281,18 +418,6 @@ describe("a lost exchange", () => {
     for (const ids of world.home("h1").delivered.values()) expect(new Set(ids).size).toBe(3);
   });
 
-  it("keeps what was counted", async () => {
-    const world = new World({ send: answering(5) });
-    fill(world, "h1", 1);
-    let failures = 2;
-    world.home("h1").fault = () => (failures-- > 0 ? "refuse" : undefined);
-    world.pump.count("x");
-    world.pump.ring("h1");
-    world.pump.count("x");
-    await world.drain();
-    expect(world.home("h1").counters).toEqual({ x: 2 });
-  });
-
   it("is given up after a minute, and the notifications are sent again when the home is back", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const world = new World({ send: answering(5), alarmMs: HOUR });
@@ -308,7 +433,7 @@ describe("a lost exchange", () => {
     expect(log).toHaveBeenCalledTimes(1);
     const before = world.sent.length;
     // What had been sent when it was gone, and what was settled together with it.
-    expect(before).toBeLessThanOrEqual(20);
+    expect(before).toBeLessThanOrEqual(30);
     down = false;
     world.pump.ring("h1");
     await world.drain();
@@ -455,6 +580,79 @@ describe("forget", () => {
   });
 });
 
+describe("being called", () => {
+  it("is arranged for every 20 seconds while anything is under way, and never otherwise", async () => {
+    const world = new World({ send: answering(9_000) });
+    const began = world.clock.now;
+    fill(world, "h1", 30);
+    world.pump.ring("h1");
+    await world.drain();
+    const lasted = world.clock.now - began;
+    const times = [began, ...world.calls, world.clock.now];
+    const gaps = times.slice(1).map((at, i) => at - (times[i] ?? 0));
+    expect(lasted).toBeGreaterThan(60_000);
+    expect(Math.max(...gaps)).toBeLessThan(30_000);
+    expect(world.calls.length).toBeLessThanOrEqual(lasted / 20_000);
+    const { length } = world.calls;
+    await world.clock.run(HOUR);
+    expect(world.calls).toHaveLength(length);
+  });
+
+  it("is not needed by what is over sooner, however often it comes", async () => {
+    const world = new World({ send: answering(1_000) });
+    for (let i = 0; i < 20; i++) {
+      fill(world, "h1", 10);
+      world.pump.ring("h1");
+      await world.drain();
+      await world.clock.run(30_000);
+    }
+    expect(world.calls).toEqual([]);
+  });
+});
+
+describe("a claim that has waited", () => {
+  const deleteUnheard = async (world: World, lane: string) => {
+    world.home("h1").remove(lane);
+    const deletedAt = world.clock.now;
+    await world.drain();
+    return world.sent.filter(({ claim, at }) => claim.key === lane && at > deletedAt + STANDS_MS);
+  };
+
+  it("is not sent once its home has said that its lane is gone", async () => {
+    const world = new World({ send: answering(5_000) });
+    fill(world, "h1", 30);
+    world.pump.ring("h1");
+    await world.clock.run(100);
+    expect(await deleteUnheard(world, "h1-fast-29")).toEqual([]);
+    expect(world.sent).toHaveLength(29);
+  });
+
+  it("behind sends of another home is asked for before it is sent", async () => {
+    // Nothing of h1 is settled meanwhile, so without a question it hears nothing.
+    const world = new World({ send: answering(({ key }) => (key.startsWith("h2") ? 60_000 : 5)) });
+    fill(world, "h2", 12);
+    world.pump.ring("h2");
+    await world.clock.run(100);
+    fill(world, "h1", 1);
+    world.pump.ring("h1");
+    await world.clock.run(100);
+    expect(world.sent.filter(({ claim }) => claim.key === "h1-fast-0")).toEqual([]);
+    expect(await deleteUnheard(world, "h1-fast-0")).toEqual([]);
+    expect(world.pending).toBe(0);
+  });
+
+  it("is sent however long its home takes to say so", async () => {
+    const world = new World({ send: answering(20_000) });
+    world.home("h1").latencyMs = 14_000;
+    world.home("h1").leaseMs = 60_000;
+    fill(world, "h1", 12);
+    world.pump.ring("h1");
+    await world.drain();
+    expect(world.pending).toBe(0);
+    expect(world.sent).toHaveLength(12);
+  });
+});
+
 describe("a pause", () => {
   it("gives back what waits, lets what is under way end, and holds homes until it is over", async () => {
     const world = new World({ send: answering(500) });
@@ -517,7 +715,7 @@ describe("large notifications", () => {
     const body = "x".repeat(1_000_000);
     for (let lane = 0; lane < 60; lane++) world.home("h1").add(`big-${lane}`, fast, body);
     world.home("h1").fault = ({ busy }) => {
-      expect(busy.length).toBeLessThanOrEqual(24 + 6);
+      expect(busy.length).toBeLessThanOrEqual(48 + 6);
       return undefined;
     };
     world.pump.ring("h1");

@@ -8,6 +8,7 @@ import { currentSecrets, type PushSecrets, rotateSecret } from "../../src/delive
 import { toRequest } from "../../src/delivery/request.ts";
 import { publicJwks } from "../../src/keys/signing-keys.ts";
 import { encodeBase64 } from "../../src/lib/base64.ts";
+import { err } from "../../src/lib/result.ts";
 import { createVerifier, parseDelivery } from "../../src/verify/index.ts";
 import { keysOf, rfc8037 } from "../support/signing-keys.ts";
 
@@ -24,6 +25,7 @@ const claim: Claim = {
   sequence: 7,
   attempt: 2,
   body: '{"statusUpdate":{"taskId":"0-1","contextId":"c","status":{"state":"TASK_STATE_WORKING"}}}',
+  following: [],
   contentType: "application/a2a+json",
   version: "1.0",
   sealed: null,
@@ -98,6 +100,16 @@ describe("toRequest", () => {
     expect(other).not.toBe(first);
   });
 
+  it("is a trace of its own for each notification of a config, whatever its id is", async () => {
+    const uuid = "019a8b1c-0000-7000-8000-0000000000ff";
+    const numbered = Array.from({ length: 300 }, (_, i) => `${uuid}-${i + 1}`);
+    const ids = [crypto.randomUUID(), ...numbered, `${uuid}-123456789`, "msg_1", "msg_2"];
+    const traces = await Promise.all(ids.map(async (id) => (await request({}, { id })).headers.traceparent));
+    for (const trace of traces) expect(trace).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+    const unequal = new Set(traces.map((trace) => trace?.split("-")[1]));
+    expect(unequal.size).toBe(ids.length);
+  });
+
   it.each([
     "Authorization",
     "CONTENT-TYPE",
@@ -110,6 +122,10 @@ describe("toRequest", () => {
     "a2a-notification-token",
     "A2A-Version",
     "TraceParent",
+    "Webhook_Id",
+    "a2a_version",
+    "X_A2A_Signature",
+    "User_Agent",
   ])("never sends a configured %s, with or without one of ours", async (name) => {
     for (const secrets of [{}, { token: "t", secrets: [{ value: secret }] }]) {
       const { headers } = await request({ ...secrets, headers: { [name]: "forged", "X-Mine": "kept" } });
@@ -137,6 +153,12 @@ describe("toRequest", () => {
 describe("shared secrets", () => {
   const value = (n: number) => `secret number ${n}, long enough`;
 
+  function rotated(...args: Parameters<typeof rotateSecret>): PushSecrets {
+    const result = rotateSecret(...args);
+    if (!result.ok) throw new Error(`not before ${result.error.possibleAt}`);
+    return result.value;
+  }
+
   it("sign until their time, the current one first", () => {
     const secrets = { secrets: [{ value: value(2) }, { value: value(1), until: 1_000 }] };
     expect(currentSecrets(secrets, 999)).toEqual([value(2), value(1)]);
@@ -146,25 +168,45 @@ describe("shared secrets", () => {
 
   it("overlap while one is replaced, and nothing else changes", () => {
     const first: PushSecrets = { token: "t", secrets: [{ value: value(1) }] };
-    const second = rotateSecret(first, { value: value(2), now: 0, overlapMs: 100 });
+    const second = rotated(first, { value: value(2), now: 0, overlapMs: 100 });
     expect(second).toEqual({ token: "t", secrets: [{ value: value(2) }, { value: value(1), until: 100 }] });
-    const third = rotateSecret(second, { value: value(3), now: 50, overlapMs: 100 });
+    const third = rotated(second, { value: value(3), now: 50, overlapMs: 100 });
     expect(third.secrets).toEqual([
       { value: value(3) },
       { value: value(2), until: 150 },
       { value: value(1), until: 100 },
     ]);
-    expect(rotateSecret(third, { value: value(4), now: 120, overlapMs: 0 }).secrets).toEqual([
+    expect(rotated(third, { value: value(4), now: 120, overlapMs: 0 }).secrets).toEqual([
       { value: value(4) },
     ]);
     // Back to the one before: it is current again, and has no end.
-    expect(rotateSecret(second, { value: value(1), now: 50, overlapMs: 100 }).secrets).toEqual([
+    expect(rotated(second, { value: value(1), now: 50, overlapMs: 100 }).secrets).toEqual([
       { value: value(1) },
       { value: value(2), until: 150 },
     ]);
-    expect(rotateSecret({}, { value: value(1), now: 0, overlapMs: 100 }).secrets).toEqual([
-      { value: value(1) },
-    ]);
+    expect(rotated({}, { value: value(1), now: 0, overlapMs: 100 }).secrets).toEqual([{ value: value(1) }]);
+  });
+
+  it("are ten beside the current one at most, until the first of them ends or all are ended", () => {
+    let secrets: PushSecrets = { secrets: [{ value: value(0) }] };
+    const rotation = (n: number, overlapMs = 1_000) => ({ value: value(n), now: n, overlapMs });
+    for (let n = 1; n <= 10; n += 1) secrets = rotated(secrets, rotation(n));
+    expect(currentSecrets(secrets, 10)).toHaveLength(11);
+    for (const overlapMs of [1_000, 1]) {
+      expect(rotateSecret(secrets, rotation(11, overlapMs))).toEqual(err({ possibleAt: 1_001 }));
+    }
+    expect(currentSecrets(rotated(secrets, rotation(1_001)), 1_001)).toHaveLength(11);
+    expect(rotated(secrets, rotation(11, 0)).secrets).toEqual([{ value: value(11) }]);
+    // One that signs already is one more of nothing.
+    expect(currentSecrets(rotated(secrets, { ...rotation(5), now: 11 }), 11)).toHaveLength(11);
+  });
+
+  it("that are too many already are replaced when enough of them have ended", () => {
+    const older = [5, 4, 3, 2, 1].map((n) => ({ value: value(n), until: n * 100 }));
+    const more = Array.from({ length: 8 }, (_, n) => ({ value: value(10 + n), until: 1_000 }));
+    const secrets = { secrets: [{ value: value(99) }, ...older, ...more] };
+    const result = rotateSecret(secrets, { value: value(100), now: 0, overlapMs: 5_000 });
+    expect(result).toEqual(err({ possibleAt: 400 }));
   });
 
   it("sign the request, each of them, at the time of the attempt", async () => {

@@ -24,7 +24,7 @@ const NOW = 1_700_000_000_000;
 type Answer = { status: number; headers?: Record<string, string>; text?: string; tookMs?: number };
 type Network = (request: OutboundRequest) => Promise<Answer | OutboundError["error"]>;
 
-function setUp(network: Network) {
+function setUp(network: Network, timeoutMs = 15_000) {
   const sent: OutboundRequest[] = [];
   let now = NOW;
   const outbound: Outbound = {
@@ -38,8 +38,12 @@ function setUp(network: Network) {
     },
   };
   const clock = () => now;
-  const tokens = new TokenCache({ fetchToken: createFetchToken(outbound), now: clock });
-  const options = { outbound, tokens, ring, signingKeys, issuer: "a2a-edge", timeoutMs: 15_000, now: clock };
+  const tokens = new TokenCache({
+    fetchToken: createFetchToken(outbound),
+    rate: { perMinute: 0, burst: 1 },
+    now: clock,
+  });
+  const options = { outbound, tokens, ring, signingKeys, issuer: "a2a-edge", timeoutMs, now: clock };
   const send = createSend(options);
   const attempt = (claim: Claim, signal = new AbortController().signal) => send(claim, signal);
   return { attempt, sent };
@@ -150,12 +154,14 @@ describe("an attempt with an OAuth2 token", () => {
     method: "client_secret_basic" as const,
   };
 
-  async function setUpOAuth2(network: Network) {
+  async function setUpOAuth2(network: Network, tokensTakeMs: number[] = []) {
     let tokens = 0;
     const world = setUp(async (request) => {
       if (request.url !== oauth2.tokenUrl) return network(request);
+      const { [tokens]: tookMs = 10 } = tokensTakeMs;
       tokens += 1;
-      return { status: 200, text: JSON.stringify({ access_token: `token-${tokens}`, expires_in: 3_600 }) };
+      const text = JSON.stringify({ access_token: `token-${tokens}`, expires_in: 3_600 });
+      return { status: 200, text, tookMs };
     });
     const claim = aClaim({ options: { oauth2 } });
     claim.sealed = await sealed({ oauth2ClientSecret: "cs" }, claim);
@@ -181,10 +187,54 @@ describe("an attempt with an OAuth2 token", () => {
       }));
       expect(await attempt(claim)).toMatchObject({ outcome: "delivered", attempt: 1, durationMs: 30 });
       expect(used()).toEqual(["(token server)", "Bearer token-1", "(token server)", "Bearer token-2"]);
-      // Both tries together last no longer than one attempt may.
-      expect(sent.at(-1)?.timeoutMs).toBe(15_000 - 20);
+      // Tokens and tries together last no longer than one attempt may.
+      expect(sent.at(-1)?.timeoutMs).toBe(15_000 - 30);
     },
   );
+
+  it("lasts no longer than any other: the second token has to be there in time for its try", async () => {
+    const { attempt, claim, used, sent } = await setUpOAuth2(
+      async ({ headers }) => ({
+        status: headers.Authorization === "Bearer token-1" ? 401 : 200,
+        tookMs: 1_000,
+      }),
+      [9_900, 2_000, 3_000],
+    );
+    expect(await attempt(claim)).toMatchObject({ outcome: "delivered", durationMs: 4_000 });
+    expect(used()).toEqual(["(token server)", "Bearer token-1", "(token server)", "Bearer token-2"]);
+    expect(sent.map(({ timeoutMs }) => timeoutMs)).toEqual([10_000, 5_100, 10_000, 2_100]);
+  });
+
+  it.each([
+    ["the first answer", [9_900, 10], 4_900, 2],
+    ["the second token", [9_900, 3_500], 1_000, 3],
+  ])(
+    "keeps a 401 that stands when %s leaves no time for a second try",
+    async (_, tokens, tookMs, requests) => {
+      const { attempt, claim, sent } = await setUpOAuth2(async () => ({ status: 401, tookMs }), tokens);
+      expect(await attempt(claim)).toMatchObject({ outcome: "unauthorized", status: 401 });
+      expect(sent).toHaveLength(requests);
+    },
+  );
+
+  it("that comes too late for a try is settled oauth2_failed, and is there for the next attempt", async () => {
+    vi.spyOn(console, "info").mockImplementation(() => {});
+    const { attempt, claim, used } = await setUpOAuth2(async () => ({ status: 200 }), [14_500]);
+    expect(await attempt(claim)).toMatchObject({
+      outcome: "retry",
+      error: "oauth2_failed",
+      startedAt: NOW,
+      durationMs: 14_500,
+    });
+    expect(await attempt(claim)).toMatchObject({ outcome: "delivered" });
+    expect(used()).toEqual(["(token server)", "Bearer token-1"]);
+  });
+
+  it("that never comes is not waited for", async () => {
+    vi.spyOn(console, "info").mockImplementation(() => {});
+    const { attempt } = setUp(() => new Promise(() => {}), 100);
+    expect(await attempt(aClaim({ options: { oauth2 } }))).toMatchObject({ error: "oauth2_failed" });
+  });
 
   it("that is refused twice is settled unauthorized, and the next attempt fetches no third token at once", async () => {
     const { attempt, claim, used } = await setUpOAuth2(async () => ({ status: 401 }));

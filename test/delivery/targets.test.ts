@@ -337,4 +337,25 @@ describe("tidying", () => {
     expect(targets.health(1_000).length).toBeLessThanOrEqual(10_000);
     expect(send(targets, 1_000)).toBe(false);
   });
+
+  it.each<[string, number, Partial<Settlement>]>([
+    ["fail", 5, { outcome: "retry", status: 500 }],
+    ["ask to wait", 1, { outcome: "retry", status: 429, retryAfterMs: MINUTE }],
+  ])("bounds what is stored and told when all of them %s: the first are forgotten", (_, times, ending) => {
+    const { targets, rows } = setUp();
+    const target = (i: number) => aClaim({ target: `t${i}` });
+    for (let i = 0; i < 3_000; i++) for (let n = 0; n < times; n++) send(targets, 1_000, ending, target(i));
+    expect([...targets.constrained(1_000)]).toHaveLength(1_000);
+    expect(targets.breakers().open).toBe(times === 5 ? 1_000 : 0);
+    expect([...rows.keys()]).toEqual(Array.from({ length: 1_000 }, (_, i) => `t${i + 2_000}`));
+    expect(send(targets, 1_000, {}, target(1_999))).toBe(true);
+    expect(send(targets, 1_000, {}, target(2_000))).toBe(false);
+  });
+
+  it("leaves nothing stored of what need not wait any more", () => {
+    const { targets, rows } = setUp();
+    send(targets, 1_000, { outcome: "retry", status: 429, retryAfterMs: MINUTE });
+    expect([...targets.constrained(1_000 + MINUTE)]).toEqual([]);
+    expect(rows.size).toBe(0);
+  });
 });

@@ -1,10 +1,11 @@
 // Notifications through the front door: a config, a task, and a receiver that takes what the server sends. Only the
 // receiver is not real: whatever the server fetches ends in a function of the test.
 
+import { env, runInDurableObject } from "cloudflare:test";
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StreamResponse } from "../../src/protocol/events.ts";
-import { type Client, createClient } from "../support/client.ts";
+import { type Client, createClient, homeOf } from "../support/client.ts";
 
 type Received = { url: string; headers: Headers; text: string; body: StreamResponse };
 
@@ -43,6 +44,12 @@ function kinds(received: readonly Received[]): string[] {
   return received.map(({ body }) =>
     body.statusUpdate ? body.statusUpdate.status.state.replace("TASK_STATE_", "").toLowerCase() : "artifact",
   );
+}
+
+/** Ends an object as a failure of the platform does: a stub of it that somebody keeps is broken for good. */
+async function reset(stub: DurableObjectStub): Promise<void> {
+  const ended = runInDurableObject(stub, (_, ctx) => ctx.abort("reset by a test"));
+  await expect(ended).rejects.toThrow("reset by a test");
 }
 
 const sequences = (received: readonly Received[]) =>
@@ -142,6 +149,22 @@ describe("a webhook", () => {
     await client.send({ says: "go on", taskId: task.id });
     await scheduler.wait(300);
     expect(received).toEqual([]);
+  });
+
+  it("hears of the next task after the objects that know each other were reset", async () => {
+    const received = receive();
+    const client = createClient({ agent: "conformance" });
+    const endpoint = () =>
+      env.ENDPOINTS.get(env.ENDPOINTS.idFromName(`open::${client.owner}|${new URL(hook).origin}`));
+    let heard = 0;
+    for (const objectOf of [endpoint, () => homeOf(client.owner), endpoint]) {
+      await sendWith(client, { url: hook });
+      heard += 2;
+      await soon(() => expect(received).toHaveLength(heard));
+      await reset(objectOf());
+    }
+    await sendWith(client, { url: hook });
+    await soon(() => expect(kinds(received).slice(heard)).toEqual(["artifact", "completed"]));
   });
 
   it("of another owner is no business of ours: configs of foreign tasks are not found", async () => {

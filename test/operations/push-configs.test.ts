@@ -105,6 +105,15 @@ describe("creating a config (§3.1.7)", () => {
     expect(await idsOf(on, taskId)).toEqual([]);
   });
 
+  it.each([".", ".."])("is refused under the id %s, which no URL can hold", async (id) => {
+    const on = createOperations();
+    const taskId = await newTask(on);
+    const url = "https://hooks.example/a2a";
+    const failure = await on.failure(CREATE, { taskId, id, url });
+    expect(failure.violations).toEqual([{ field: "id", description: expect.stringContaining("URL") }]);
+    expect(await on.value(CREATE, { taskId, id: "...", url })).toMatchObject({ taskId });
+  });
+
   it("is refused when it asks for more than the deployment grants (RATE_LIMIT_EXCEEDED)", async () => {
     const on = createOperations({ settings: { webhookRatePerMinute: 10 } });
     const taskId = await newTask(on);

@@ -49,6 +49,23 @@ describe("createResolver", () => {
     }
   });
 
+  it("tells addresses of one family in the answer for the other: they may be the private ones", async () => {
+    const resolve = startWith(({ name, type }) => ({
+      Status: 0,
+      Answer:
+        type === "A"
+          ? [
+              { name, type: 1, TTL: 60, data: "93.184.216.34" },
+              { name, type: 28, TTL: 60, data: "::1" },
+            ]
+          : [
+              { name, type: 1, TTL: 60, data: "93.184.216.34" },
+              { name, type: 1, TTL: 60, data: "10.0.0.1" },
+            ],
+    }));
+    expect(await resolve(HOST)).toEqual({ ok: true, value: ["93.184.216.34", "::1", "10.0.0.1"] });
+  });
+
   it("takes a name with addresses of one family", async () => {
     expect(await start({ [HOST]: { a: ["93.184.216.34"] } }).resolve(HOST)).toEqual({
       ok: true,
@@ -125,6 +142,25 @@ describe("aliases", () => {
     expect(await resolve(HOST)).toMatchObject({ ok: false, error: { error: "blocked_destination" } });
   });
 
+  it("are one for each name: with two of them it is not known where it leads", async () => {
+    for (const second of ["inner.local.", "other.example.net.", "edge.example.net."]) {
+      const resolve = startWith(({ name, type }) => ({
+        Status: 0,
+        Answer: [
+          { name, type: 5, TTL: 60, data: second },
+          { name: `${name}.`.toUpperCase(), type: 5, TTL: 60, data: "edge.example.net." },
+          {
+            name: "edge.example.net",
+            type: type === "A" ? 1 : 28,
+            TTL: 60,
+            data: type === "A" ? "1.1.1.1" : "2606::1",
+          },
+        ],
+      }));
+      expect(await resolve(HOST), second).toEqual(failure(/more than one alias/));
+    }
+  });
+
   it("to a name with private addresses show these", async () => {
     const { resolve } = start({
       [HOST]: { cname: "edge.example.net" },
@@ -168,6 +204,11 @@ describe("what is remembered", () => {
     expect(await asked(10, 10_000)).toBe(true);
     expect(await asked(86_400, 29_999)).toBe(false);
     expect(await asked(86_400, 30_000)).toBe(true);
+  });
+
+  it("is nothing any more when the clock was put back", async () => {
+    expect(await asked(86_400, -1)).toBe(true);
+    expect(await asked(10, -3_600_000)).toBe(true);
   });
 
   it("is nothing when the time to live is 0", async () => {
@@ -226,6 +267,7 @@ describe("what is remembered", () => {
 
 describe("an answer that is not understood in whole is a failure:", () => {
   const record = { name: HOST, type: 1, TTL: 60, data: "93.184.216.34" };
+  const otherFamily = (name: string) => ({ name, type: 28, TTL: 60, data: "2606:4700::1" });
 
   it.each<[string, unknown]>([
     ["no object", []],
@@ -237,6 +279,13 @@ describe("an answer that is not understood in whole is a failure:", () => {
     ["a server's failure", { Status: 2, Answer: [record] }],
     ["a refusal", { Status: 5 }],
     ["a truncated answer", { Status: 0, TC: true, Answer: [record] }],
+    ["a truncated answer that says so by a number", { Status: 0, TC: 1, Answer: [record] }],
+    ["a truncated answer that says so by a text", { Status: 0, TC: "true", Answer: [record] }],
+    ["a truncated answer that says so in lower case", { Status: 0, tc: true, Answer: [record] }],
+    [
+      "an address of the other family of another name",
+      { Status: 0, Answer: [record, otherFamily("x.example")] },
+    ],
     ["records that are no list", { Status: 0, Answer: record }],
     ["records that are a text", { Status: 0, Answer: "93.184.216.34" }],
     ["too many records", { Status: 0, Answer: Array(257).fill(record) }],

@@ -4,13 +4,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer as createHttpServer, type IncomingMessage, type RequestListener } from "node:http";
 import { createServer } from "node:https";
-import {
-  type AddressInfo,
-  createServer as createTcpServer,
-  type LookupFunction,
-  type Server,
-  type Socket,
-} from "node:net";
+import { type AddressInfo, createServer as createTcpServer, isIP, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
@@ -19,6 +13,7 @@ import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ensureSecrets } from "../../scripts/local-secrets.ts";
 import { serve } from "../../scripts/local-server.ts";
+import type { FindAddresses } from "../../scripts/names.ts";
 import { createOutboundService, type OutboundService } from "../../scripts/outbound.ts";
 import { root, wrangler } from "../../scripts/project.ts";
 import type { Result } from "../../src/lib/result.ts";
@@ -121,16 +116,19 @@ async function startDoh(records: { A?: string[]; AAAA?: string[] }, path = "/dns
   return { url: `https://${DOH_HOST}:${server.port}${path}`, questions: () => questions };
 }
 
-/** How the system resolves names when a connection is made; the resolver is always at home. */
-function lookupAs(addresses: string[]): LookupFunction {
-  return (host, options, callback) => {
-    const found = (host === DOH_HOST ? ["127.0.0.1"] : addresses).map((address) => ({
-      address,
-      family: address.includes(":") ? 6 : 4,
-    }));
-    if (options.all) callback(null, found);
-    else callback(null, found[0]?.address ?? "", found[0]?.family);
-  };
+/** How names are resolved when a connection is made; the resolver is always at home. */
+function leadTo(addresses: string[]): FindAddresses {
+  return async (host) =>
+    (host === DOH_HOST ? ["127.0.0.1"] : addresses).map((address) => ({ address, family: isIP(address) }));
+}
+
+/** A receiver that answers every request with these bytes, whatever they are, and ends. */
+function listenRaw(answer: string) {
+  const server = createTlsServer(authority.issue([HOST]), (socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => socket.end(answer));
+  });
+  return listen(server);
 }
 
 const hello: RequestListener = (_request, response) => {
@@ -182,7 +180,7 @@ async function startGuarded(connectTo: string[], doh = { A: [PUBLIC_ADDRESS] }) 
   const service = createOutboundService({
     dohUrl,
     compatibilityDate: COMPATIBILITY_DATE,
-    lookup: lookupAs(connectTo),
+    findAddresses: leadTo(connectTo),
     ca: [authority.ca],
   });
   const send = await createSender(service);
@@ -242,9 +240,9 @@ describe("a name that leads elsewhere once it has been checked", () => {
 describe("the filter at the connection", () => {
   /** The Worker's own guard is open here, so that the service alone decides. */
   async function sendPastTheGuard(url: string, connectTo = "127.0.0.1"): Promise<Sent> {
-    const lookup = lookupAs([connectTo]);
+    const findAddresses = leadTo([connectTo]);
     const dohUrl = `https://${DOH_HOST}/dns-query`;
-    const service = createOutboundService({ dohUrl, compatibilityDate: COMPATIBILITY_DATE, lookup });
+    const service = createOutboundService({ dohUrl, compatibilityDate: COMPATIBILITY_DATE, findAddresses });
     const send = await createSender(service);
     return send({ allowPrivate: true, dohUrl, ports: [], request: { url } });
   }
@@ -272,13 +270,14 @@ describe("the filter at the connection", () => {
     expect(sent).toMatchObject({ ok: false, error: { error: "blocked_destination" } });
   });
 
-  test("says that a name does not resolve", async () => {
+  test.each<[string, FindAddresses]>([
+    ["does not resolve", () => Promise.reject(new Error("queryA ESERVFAIL"))],
+    ["has no address", async () => []],
+  ])("says that a name %s", async (_name, findAddresses) => {
     const service = createOutboundService({
       dohUrl: `https://${DOH_HOST}/dns-query`,
       compatibilityDate: COMPATIBILITY_DATE,
-      lookup: (_host, _options, callback) => {
-        callback(Object.assign(new Error("getaddrinfo ENOTFOUND"), { code: "ENOTFOUND" }), "");
-      },
+      findAddresses,
     });
     const send = await createSender(service);
     const request = { url: `https://${HOST}/` };
@@ -291,9 +290,12 @@ describe("a request through the service", () => {
   /** Sends to a server on this machine, which only the resolver's own URL may be: so the server is that. */
   async function startAllowed(listener: { port: number }, path = "/in") {
     const url = `https://${HOST}:${listener.port}${path}`;
-    const lookup = lookupAs(["127.0.0.1"]);
-    const ca = [authority.ca];
-    const service = createOutboundService({ dohUrl: url, compatibilityDate: COMPATIBILITY_DATE, lookup, ca });
+    const service = createOutboundService({
+      dohUrl: url,
+      compatibilityDate: COMPATIBILITY_DATE,
+      findAddresses: leadTo(["127.0.0.1"]),
+      ca: [authority.ca],
+    });
     const send = await createSender(service);
     return (request: Partial<OutboundRequest> = {}, more: Partial<Sending> = {}) =>
       send({ allowPrivate: true, dohUrl: url, ports: [], ...more, request: { url, ...request } });
@@ -484,21 +486,33 @@ describe("a request through the service", () => {
     ["nothing", ""],
     ["a heading without end", `HTTP/1.1 200 OK\r\nX: ${"a".repeat(200_000)}`],
     ["another protocol", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"],
+    ["another protocol that it does not name", "HTTP/1.1 101 No\r\nContent-Length: 0\r\n\r\n"],
+    ...["000", "001", "042", "099"].map((status): [string, string] => [
+      `the status ${status}`,
+      `HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`,
+    ]),
   ])("that is answered with %s is a failure of the network", async (_name, answer) => {
-    const server = createTlsServer(authority.issue([HOST]), (socket) => {
-      socket.on("error", () => {});
-      socket.once("data", () => socket.end(answer));
-    });
-    const send = await startAllowed(await listen(server));
+    const send = await startAllowed(await listenRaw(answer));
+    expect(await send()).toMatchObject({ ok: false, error: { error: "network_error" } });
+    // The service has survived it.
     expect(await send()).toMatchObject({ ok: false, error: { error: "network_error" } });
   });
 
+  test.each<[string, string, number, string]>([
+    ["a body where there is none", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nhello", 204, ""],
+    ["more than it announced", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, you", 200, "hello"],
+    ["a second answer", `${"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(2)}`, 200, ""],
+    ["a last word", "HTTP/1.1 500 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nnobye", 500, "no"],
+    ["an unknown status", "HTTP/1.1 999 OK\r\nContent-Length: 2\r\n\r\nno", 999, "no"],
+  ])("that is answered with %s has its answer", async (_name, answer, status, text) => {
+    const send = await startAllowed(await listenRaw(answer));
+    for (let round = 0; round < 3; round++) {
+      expect(await send()).toMatchObject({ ok: true, value: { status, text } });
+    }
+  });
+
   test("whose answer breaks off keeps its status", async () => {
-    const server = createTlsServer(authority.issue([HOST]), (socket) => {
-      socket.on("error", () => {});
-      socket.once("data", () => socket.end("HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nhalf"));
-    });
-    const send = await startAllowed(await listen(server));
+    const send = await startAllowed(await listenRaw("HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nhalf"));
     expect(await send()).toMatchObject({ ok: true, value: { status: 500, text: "" } });
   });
 });
@@ -546,6 +560,32 @@ describe("what the runtime itself makes of failures, where no service is in betw
     expect(sent).toMatchObject({ ok: false, error: { error } });
   });
 
+  test("an answer in chunks that also has a length is read like any in chunks, and left when it is too long", async () => {
+    const chunk = `10000\r\n${"x".repeat(65_536)}\r\n`;
+    let closed = false;
+    let poured = 0;
+    const server = createTcpServer((socket) => {
+      socket.on("close", () => {
+        closed = true;
+      });
+      socket.once("data", () => {
+        socket.write("HTTP/1.1 500 No\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
+        const pour = () => {
+          while (poured < 400 && socket.write(chunk)) poured++;
+          if (poured < 400) poured++;
+        };
+        socket.on("drain", pour);
+        pour();
+      });
+    });
+    const { port } = await listen(server);
+    const send = await createSender();
+    const sent = await send(open({ url: `http://localhost:${port}/` }));
+    expect(sent).toMatchObject({ ok: true, value: { status: 500, text: "x".repeat(4_096) } });
+    await expect.poll(() => closed).toBe(true);
+    expect(poured).toBeLessThan(400);
+  });
+
   test("a name that does not resolve", async () => {
     const send = await createSender();
     const sent = await send(open({ url: "http://no-such-name.invalid/" }));
@@ -575,7 +615,7 @@ describe("the whole server", () => {
         WEBHOOK_PORTS: String(listener.port),
         DOH_URL: doh.url,
       },
-      outbound: { lookup: lookupAs(["127.0.0.1"]), ca: [authority.ca] },
+      outbound: { findAddresses: leadTo(["127.0.0.1"]), ca: [authority.ca] },
     });
     closing.push(() => server.close());
     const params = {

@@ -3,7 +3,7 @@
 
 import { generateKeyPairSync, sign } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
@@ -146,6 +146,37 @@ describe("npm run receiver", () => {
     }
   });
 
+  test("verifies a token by itself, where it is told to expect nothing else", async () => {
+    const { url, output } = await receiver("--jwks", "off", "--token", "t-1");
+    const sent = (token: Record<string, string>) => post(url, signed({ headers: token }));
+    expect(await sent({ "a2a-notification-token": "t-2" })).toBe(401);
+    await expect.poll(output).toContain("refused: wrong_token");
+    expect(await sent({})).toBe(401);
+    await expect.poll(output).toContain("refused: missing_header (a2a-notification-token)");
+    expect(await sent({ "x-a2a-notification-token": "t-1" })).toBe(200);
+    await expect.poll(output).toContain("\n  token verified · answered 200\n");
+  });
+
+  test("answers a path that is none, and a body that cannot be printed, and goes on", async () => {
+    const { url } = await receiver("--jwks", "off");
+    expect(await rawStatus(url, "//")).toBe(400);
+    const state = { toString: null, valueOf: null };
+    const body = { statusUpdate: { ...statusUpdate("x"), status: { state } } };
+    expect(await post(url, signed({ body }))).toBe(500);
+    expect(await post(url, signed())).toBe(200);
+  });
+
+  /** `fetch` sends no such path. */
+  function rawStatus(url: string, path: string): Promise<number | undefined> {
+    return new Promise((settle, fail) => {
+      const sent = request(url, { method: "POST", path, agent: false }, (response) => {
+        response.resume();
+        settle(response.statusCode);
+      });
+      sent.on("error", fail).end("{}");
+    });
+  }
+
   test("answers badly when it is told to", async () => {
     const failing = await receiver("--fail", "2");
     const codes = [];
@@ -214,6 +245,7 @@ describe("npm run receiver", () => {
     [["--fail", "-1"], "--fail"],
     [["--slow", "soon"], "--slow must be a whole number"],
     [["--jwks", "file:///etc/passwd"], '--jwks must be a URL or "off".'],
+    [["--token", "", "--jwks", "off"], "--token must not be empty."],
     [["--secret", "whsec_?"], "a secret must not be empty, and be base64 after whsec_"],
     [["--unknown"], "--unknown"],
   ])("refuses %j in words", async (options, message) => {

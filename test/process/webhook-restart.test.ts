@@ -55,6 +55,28 @@ test.each(["stop", "kill9"] as const)("retries that pend survive a restart (%s)"
   ]);
 });
 
+test("what pends is sent in one go, however long nobody calls its sender", { timeout: 200_000 }, async () => {
+  const stateDir = await createStateDir();
+  receiver = await startReceiver((response) => void setTimeout(() => response.writeHead(204).end(), 900));
+  stage = await startStage(vars, { stateDir });
+  const lanes = ["a", "b"].map((id) => ({ id, url: `${receiver?.origin}/${id}` }));
+  const tasks = await Promise.all(lanes.map((config) => stage?.send("stream:95:0", config)));
+  await expect.poll(() => receiver?.received.length).toBeGreaterThan(2);
+  await stage.server.kill9();
+
+  // From now on only the queue rings, and once.
+  const again = receiver.received.length;
+  stage = await startStage(vars, { stateDir });
+  for (const [index, { id }] of lanes.entries()) {
+    const pending = async () => (await stage?.health(tasks[index]?.id ?? "", id))?.pending;
+    await expect.poll(pending, { timeout: 150_000, interval: 1_000 }).toBe(0);
+  }
+  const after = receiver.received.slice(again);
+  expect(after.filter(({ answered }) => answered !== 204)).toHaveLength(0);
+  const ids = after.map(({ headers }) => headers["webhook-id"]);
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
 test("tasks of 0.1 can be given webhooks", async () => {
   const stateDir = await createStateDir();
   const fixture = join(root, "test/fixtures/state-0.1.tar.gz");

@@ -286,6 +286,9 @@ describe("a header of ours", () => {
       " ",
     ),
     ..."Expect Forwarded X-Forwarded-For x-real-ip CF-Connecting-IP CF-Worker CDN-Loop".split(" "),
+    ..."Webhook_Id webhook_signature A2A_Version X_A2A-Signature X_Forwarded_For User_Agent Content_Length".split(
+      " ",
+    ),
   ];
   it.each(reserved)("or of the connection's, %s, is not a config's to set", (name) => {
     expect(violations(WebhookConfig, { url, headers: { [name]: "x" } })).toEqual([
@@ -293,12 +296,18 @@ describe("a header of ours", () => {
     ]);
   });
 
-  it.each(["Cookie", "X-Api-Key", "Accept", "CF-Access-Client-Id", "X-Tee", "Webhooks", "Hosted"])(
-    "is not meant by %s",
-    (name) => {
-      expect(z.parse(WebhookConfig, { url, headers: { [name]: "x" } }).headers).toEqual({ [name]: "x" });
-    },
-  );
+  it.each([
+    "Cookie",
+    "X-Api-Key",
+    "Accept",
+    "CF-Access-Client-Id",
+    "X-Tee",
+    "Webhooks",
+    "Hosted",
+    "X_Api_Key",
+  ])("is not meant by %s", (name) => {
+    expect(z.parse(WebhookConfig, { url, headers: { [name]: "x" } }).headers).toEqual({ [name]: "x" });
+  });
 });
 
 describe("redaction", () => {

@@ -6,6 +6,7 @@ import { saveAttempts } from "../../src/store/attempts.ts";
 import {
   type DeadLetterFilter,
   deadLettersWalk,
+  endRetries,
   type FiledLetter,
   findDeadLetter,
   type ListedLetter,
@@ -73,13 +74,16 @@ describe("saveDeadLetters", () => {
 describe("a letter that is delivered after all", () => {
   const delivered = (startedAt: number, n = 1) => attemptRow({ n, notification: "msg_1", startedAt });
 
-  it.each(["dead", "retrying"] as const)("is marked by the attempt when it was %s", async (state) => {
-    await saveDeadLetters(db, [deadLetter(), deadLetter({ id: "msg_2" })]);
-    await markDeadLetters(db, [deadLetter()], { from: ["dead"], to: state, now: 1_500 });
-    await saveAttempts(db, [delivered(2_000)]);
-    expect(await findDeadLetter(db, "msg_1")).toMatchObject({ state: "delivered", stateAt: 2_000 });
-    expect(await stateOf("msg_2")).toBe("dead");
-  });
+  it.each(["dead", "retrying", "discarded"] as const)(
+    "is marked by the attempt when it was %s",
+    async (state) => {
+      await saveDeadLetters(db, [deadLetter(), deadLetter({ id: "msg_2" })]);
+      await markDeadLetters(db, [deadLetter()], { from: ["dead"], to: state, now: 1_500 });
+      await saveAttempts(db, [delivered(2_000)]);
+      expect(await findDeadLetter(db, "msg_1")).toMatchObject({ state: "delivered", stateAt: 2_000 });
+      expect(await stateOf("msg_2")).toBe("dead");
+    },
+  );
 
   it("is known as such also when it is filed later than the attempt", async () => {
     await saveAttempts(db, [delivered(2_000)]);
@@ -97,13 +101,6 @@ describe("a letter that is delivered after all", () => {
     ]);
     expect(await stateOf()).toBe("dead");
   });
-
-  it("stays discarded when it was", async () => {
-    await saveDeadLetters(db, [deadLetter()]);
-    await markDeadLetters(db, [deadLetter()], { from: ["dead"], to: "discarded", now: 1_500 });
-    await saveAttempts(db, [delivered(2_000)]);
-    expect(await stateOf()).toBe("discarded");
-  });
 });
 
 describe("markDeadLetters", () => {
@@ -119,6 +116,25 @@ describe("markDeadLetters", () => {
       "retrying",
       "dead",
     ]);
+  });
+});
+
+describe("endRetries", () => {
+  it("makes those dead again that were being retried, and says why", async () => {
+    const letters = ["msg_1", "msg_2", "msg_3"].map((id) => deadLetter({ id }));
+    await saveDeadLetters(db, letters);
+    await markDeadLetters(db, letters.slice(0, 1), { from: ["dead"], to: "retrying", now: 2_000 });
+    await markDeadLetters(db, letters.slice(1, 2), { from: ["dead"], to: "discarded", now: 2_000 });
+    const unknown = Array.from({ length: 1_000 }, (_, i) => `unknown_${i}`);
+    await endRetries(db, [...unknown, "msg_1", "msg_2", "msg_3"], 3_000);
+    expect(await findDeadLetter(db, "msg_1")).toMatchObject({
+      state: "dead",
+      stateAt: 3_000,
+      diedAt: 1_000,
+      reason: "Its config or its task was deleted before it was sent again.",
+    });
+    expect(await stateOf("msg_2")).toBe("discarded");
+    expect(await findDeadLetter(db, "msg_3")).toMatchObject({ state: "dead", stateAt: 1_000 });
   });
 });
 

@@ -1,6 +1,7 @@
 // Rows in JSON arrays that fit into a parameter of D1.
 
 import { describe, expect, it } from "vitest";
+import { utf8Length } from "../../src/lib/bytes.ts";
 import { toJsonChunks } from "../../src/store/json-chunks.ts";
 
 describe("toJsonChunks", () => {
@@ -19,6 +20,18 @@ describe("toJsonChunks", () => {
       const [first = {}] = JSON.parse(chunk) as object[];
       const together = (chunks[i] ?? "").length + 1 + JSON.stringify(first).length;
       expect(together).toBeGreaterThan(maxUnits);
+    }
+  });
+
+  it("makes arrays that are no larger than D1 takes, in bytes, whatever the text is", () => {
+    for (const text of [
+      "漢".repeat(9_000),
+      "\u0000".repeat(4_096),
+      '"\\'.repeat(9_000),
+      "\ud800".repeat(9_000),
+    ]) {
+      const chunks = toJsonChunks(Array.from({ length: 100 }, () => ({ text })));
+      for (const chunk of chunks) expect(utf8Length(chunk)).toBeLessThanOrEqual(2_000_000);
     }
   });
 

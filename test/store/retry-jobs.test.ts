@@ -2,9 +2,10 @@
 
 import { env } from "cloudflare:test";
 import { beforeEach, describe, expect, it } from "vitest";
-import { findDeadLetter, saveDeadLetters } from "../../src/store/dead-letters.ts";
+import { findDeadLetter, markDeadLetters, saveDeadLetters } from "../../src/store/dead-letters.ts";
+import { finishChunk, takeChunk } from "../../src/store/retry-chunks.ts";
 import {
-  advanceRetryJob,
+  type ClaimedJob,
   changeRetryJob,
   claimRetryJob,
   createRetryJob,
@@ -13,7 +14,6 @@ import {
   listRetryJobs,
   type RetryFilter,
   type RetryJob,
-  readChunk,
   trimRetryJobs,
 } from "../../src/store/retry-jobs.ts";
 import { deadLetter } from "./rows.ts";
@@ -26,18 +26,20 @@ beforeEach(async () => {
   await db.batch(["dead_letters", "retry_jobs"].map((table) => db.prepare(`DELETE FROM ${table}`)));
 });
 
-async function claimed(filter: RetryFilter = {}): Promise<RetryJob> {
+async function claimed(filter: RetryFilter = {}): Promise<ClaimedJob> {
   await createRetryJob(db, { id: "job", filter, actor: "operator::a", now: NOW });
   return claim();
 }
 
-async function claim(now = NOW): Promise<RetryJob> {
+async function claim(now = NOW): Promise<ClaimedJob> {
   const job = await claimRetryJob(db, "job", { now, leaseUntil: now + 60_000 });
   if (!job) throw new Error("the job could not be claimed");
   return job;
 }
 
-const nothing = { retried: [], gone: 0, failed: 0, next: undefined, now: NOW };
+const LIMIT = { limit: 2, now: NOW + 1 };
+const taken = { gone: [], failed: [], now: NOW + 5 };
+const stateOf = async (id: string) => (await findDeadLetter(db, id))?.state;
 
 describe("a retry job", () => {
   it("begins running, with its filter and nothing done", async () => {
@@ -91,48 +93,80 @@ describe("a retry job", () => {
   it("moves on in one transaction with its letters", async () => {
     await saveDeadLetters(
       db,
-      ["a", "b", "c"].map((id, i) => deadLetter({ id, diedAt: 10 + i })),
+      ["a", "b", "c", "d"].map((id, i) => deadLetter({ id, diedAt: 10 + i })),
     );
     const job = await claimed();
-    const { rows, next } = await readChunk(db, job, 2);
-    expect(rows.map(({ id }) => id)).toEqual(["a", "b"]);
-    const progress = { retried: rows.slice(0, 1), gone: 1, failed: 0, next, now: NOW + 5 };
-    expect(await advanceRetryJob(db, job, progress)).toBe(true);
+    const chunk = await takeChunk(db, job, { ...LIMIT, limit: 3 });
+    const [a, b, c] = chunk.letters;
+    if (!a || !b || !c) throw new Error("the chunk is too small");
+    expect([a, b, c].map(({ id, state }) => [id, state])).toEqual([
+      ...[
+        ["a", "retrying"],
+        ["b", "retrying"],
+        ["c", "retrying"],
+      ],
+    ]);
+    expect(await finishChunk(db, job, chunk, { gone: [b], failed: [c], now: NOW + 5 })).toBe(true);
     expect(await findRetryJob(db, "job")).toMatchObject({
-      ...{ state: "running", cursorAt: 11, cursorId: "b", retried: 1, gone: 1, updatedAt: NOW + 5 },
+      ...{
+        state: "running",
+        cursorAt: 12,
+        cursorId: "c",
+        retried: 1,
+        gone: 1,
+        failed: 1,
+        updatedAt: NOW + 5,
+      },
     });
-    expect((await findDeadLetter(db, "a"))?.state).toBe("retrying");
-    expect((await findDeadLetter(db, "b"))?.state).toBe("dead");
+    expect(await Promise.all(["a", "b", "c", "d"].map(stateOf))).toEqual([
+      "retrying",
+      "dead",
+      "dead",
+      "dead",
+    ]);
     const second = await claim();
-    const last = await readChunk(db, second, 2);
-    expect(last.rows.map(({ id }) => id)).toEqual(["c"]);
-    expect(last.next).toBeUndefined();
-    await advanceRetryJob(db, second, { ...nothing, retried: last.rows });
-    expect(await findRetryJob(db, "job")).toMatchObject({ state: "done", retried: 2, gone: 1 });
+    const last = await takeChunk(db, second, LIMIT);
+    expect(last).toMatchObject({ letters: [{ id: "d" }], size: 1, isLast: true });
+    await finishChunk(db, second, last, taken);
+    expect(await findRetryJob(db, "job")).toMatchObject({
+      ...{ state: "done", cursorAt: 13, cursorId: "d", retried: 2, gone: 1, failed: 1 },
+    });
   });
 
-  it("is not moved on by a holder whose lease was taken over, though its letters are marked", async () => {
+  it("is not moved on by a holder whose lease was taken over, nor are its letters dead again", async () => {
     await saveDeadLetters(db, [deadLetter({ id: "a", diedAt: 10 })]);
     const slow = await claimed();
-    const { rows } = await readChunk(db, slow, 2);
+    const chunk = await takeChunk(db, slow, LIMIT);
     const quick = await claim(NOW + 60_000);
-    expect(await advanceRetryJob(db, slow, { ...nothing, retried: rows })).toBe(false);
-    expect((await findDeadLetter(db, "a"))?.state).toBe("retrying");
-    expect(await findRetryJob(db, "job")).toMatchObject({ state: "running", retried: 0 });
-    expect(await advanceRetryJob(db, quick, nothing)).toBe(true);
+    const failed = { ...taken, failed: chunk.letters };
+    expect(await finishChunk(db, slow, chunk, failed)).toBe(false);
+    expect(await stateOf("a")).toBe("retrying");
+    expect(await findRetryJob(db, "job")).toMatchObject({ state: "running", failed: 0 });
+    expect((await takeChunk(db, quick, LIMIT)).letters).toEqual(chunk.letters);
+    expect(await finishChunk(db, quick, chunk, taken)).toBe(true);
+  });
+
+  it("marks nothing for a holder whose lease was taken over before its chunk began", async () => {
+    await saveDeadLetters(db, [deadLetter({ id: "a", diedAt: 10 })]);
+    const slow = await claimed();
+    await claim(NOW + 60_000);
+    expect((await takeChunk(db, slow, LIMIT)).letters).toEqual([]);
+    expect(await stateOf("a")).toBe("dead");
   });
 
   it("stays cancelled when its last chunk ends, and keeps the count", async () => {
+    await saveDeadLetters(db, [deadLetter({ id: "a", diedAt: 10 })]);
     const job = await claimed();
+    const chunk = await takeChunk(db, job, LIMIT);
     await changeRetryJob(db, "job", { from: ["running"], to: "cancelled", now: NOW });
-    await advanceRetryJob(db, job, { ...nothing, gone: 3 });
-    expect(await findRetryJob(db, "job")).toMatchObject({ state: "cancelled", gone: 3 });
+    await finishChunk(db, job, chunk, { ...taken, gone: chunk.letters });
+    expect(await findRetryJob(db, "job")).toMatchObject({ state: "cancelled", gone: 1 });
   });
 
   it("is done when it was paused during its last chunk: there is nothing left to pause", async () => {
     const job = await claimed();
     await changeRetryJob(db, "job", { from: ["running"], to: "paused", now: NOW });
-    await advanceRetryJob(db, job, nothing);
+    await finishChunk(db, job, await takeChunk(db, job, LIMIT), taken);
     expect((await findRetryJob(db, "job"))?.state).toBe("done");
   });
 });
@@ -147,10 +181,44 @@ describe("a chunk", () => {
       deadLetter({ id: "early", diedAt: 500 }),
     ]);
     const job = await claimed({ owner: "open::owner", from: 1_000, to: NOW + 99 });
-    const { rows, next } = await readChunk(db, job, 10);
-    expect(rows.map(({ id }) => id)).toEqual(["old", "young"]);
-    expect(next).toBeUndefined();
+    const { letters, isLast } = await takeChunk(db, job, { ...LIMIT, limit: 10 });
+    expect(letters.map(({ id }) => id)).toEqual(["old", "young"]);
+    expect(isLast).toBe(true);
   });
+
+  it("is taken over as it was begun, but for letters of which more has become", async () => {
+    await saveDeadLetters(
+      db,
+      ["a", "b", "c", "d"].map((id, i) => deadLetter({ id, diedAt: 10 + i })),
+    );
+    const begun = await takeChunk(db, await claimed(), { ...LIMIT, limit: 3 });
+    await markDeadLetters(db, begun.letters.slice(0, 1), { from: ["retrying"], to: "delivered", now: NOW });
+    await saveDeadLetters(db, [deadLetter({ id: "b", diedAt: NOW + 2 })]);
+    const heir = await claim(NOW + 60_000);
+    const chunk = await takeChunk(db, heir, LIMIT);
+    expect(chunk).toEqual({ ...begun, letters: begun.letters.slice(2) });
+    await finishChunk(db, heir, chunk, taken);
+    expect(await findRetryJob(db, "job")).toMatchObject({ state: "running", cursorId: "c", retried: 3 });
+    expect(await stateOf("b")).toBe("dead");
+  });
+
+  it.each(["paused", "cancelled"] as const)(
+    "that a dead holder has left is finished in a job that was %s",
+    async (to) => {
+      await saveDeadLetters(
+        db,
+        ["a", "b", "c"].map((id, i) => deadLetter({ id, diedAt: 10 + i })),
+      );
+      await takeChunk(db, await claimed(), LIMIT);
+      await changeRetryJob(db, "job", { from: ["running"], to, now: NOW });
+      expect(await idleRetryJobs(db, NOW + 60_000, 10)).toEqual(["job"]);
+      const heir = await claim(NOW + 60_000);
+      await finishChunk(db, heir, await takeChunk(db, heir, LIMIT), taken);
+      expect(await findRetryJob(db, "job")).toMatchObject({ state: to, retried: 2 });
+      expect(await idleRetryJobs(db, NOW + 60_000, 10)).toEqual([]);
+      expect(await stateOf("c")).toBe("dead");
+    },
+  );
 });
 
 describe("the list of jobs", () => {

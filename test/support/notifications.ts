@@ -30,7 +30,6 @@ import type { MetricsDelta } from "../../src/telemetry/metrics.ts";
 import { homeOf, newOwner } from "./client.ts";
 import { type Counted, CountingStorage } from "./counting-storage.ts";
 import {
-  ATTEMPT_MS,
   BY,
   configOf,
   DAY,
@@ -42,6 +41,7 @@ import {
   RETRY_MS,
   resetNames,
   START,
+  UNHEARD_MS,
 } from "./webhook-forms.ts";
 
 export * from "./webhook-forms.ts";
@@ -57,6 +57,7 @@ export type World = {
   count(delta: MetricsDelta): Promise<number>;
   bury(notice: DeadNotice): Promise<void>;
   forget(endpoint: string, lane: string): Promise<void>;
+  report(dueAt: number | undefined): Promise<void>;
 };
 
 /** Runs `use` on a stage of its own; `storage` keeps what it writes. */
@@ -101,6 +102,8 @@ export class Stage {
   /** From 0 up to 1, for the jitter. */
   random: () => number = () => 0.5;
   maxConfigs = 10;
+  /** Whether its world takes real time, which is waited for. */
+  isReal = false;
 
   store!: Store;
   notifications!: Notifications;
@@ -132,6 +135,7 @@ export class Stage {
       count: async (delta) => this.#count(delta),
       bury: async (notice) => void this.notices.push(notice),
       forget: async (_, lane) => void this.forgotten.push(lane),
+      report: async () => {},
     };
   }
 
@@ -175,7 +179,7 @@ export class Stage {
       notifications,
       maxConfigs: this.maxConfigs,
       allValidated: false,
-      attemptMs: ATTEMPT_MS,
+      unheardMs: UNHEARD_MS,
       forget: call("forget"),
       changed: () => shipping.soon(),
       sleep: (ms) =>
@@ -201,8 +205,11 @@ export class Stage {
       jobs: {} as ClockOptions["jobs"],
       auditing: { wakesAt: undefined, async run() {} } as unknown as ClockOptions["auditing"],
       retentionMs: 7 * DAY,
-      report: async () => {},
+      report: call("report"),
       forget: async () => {},
+      // What is not there when all is calm, is late.
+      orLate: (promise) =>
+        this.isReal ? promise : Promise.race([promise, this.calm(60).then(() => undefined)]),
     });
     if (store.exists) await store.due.load();
   }

@@ -1,6 +1,6 @@
 // The forms that tests of notifications are made of: times, configs, and what an endpoint says of an attempt.
 
-import type { Claim, Settlement } from "../../src/delivery/exchange.ts";
+import { type Claim, type Settlement, STANDS_MS } from "../../src/delivery/exchange.ts";
 import type { StoredConfig } from "../../src/delivery/stored-config.ts";
 
 /** When each stage begins. */
@@ -17,6 +17,7 @@ export const HOUR = 3_600_000;
 export const DAY = 86_400_000;
 
 export const ATTEMPT_MS = 15_000;
+export const UNHEARD_MS = STANDS_MS + ATTEMPT_MS;
 export const LEASE_MS = 30_000;
 /** The deployment's own. */
 export const RETRY_MS = [0, 5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map(

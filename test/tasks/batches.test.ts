@@ -10,13 +10,16 @@ import {
   delivered,
   ENDPOINT,
   failed,
+  HOUR,
   LEASE_MS,
   MINUTE,
   onStage,
+  RETRY_MS,
   released,
   SECOND,
   type Stage,
   settlementOf,
+  UNHEARD_MS,
 } from "../support/notifications.ts";
 
 const WAIT_MS = 1_000;
@@ -277,6 +280,34 @@ describe("a batch that was sent once", () => {
       expect(stage.claim().id).not.toBe(claim.id);
     }));
 
+  it.each(["of another config", "behind an old one of the same config"])(
+    "has the time of its youngest event, %s",
+    (where) =>
+      onStage(async (stage) => {
+        const [old = ""] = tasksWith(stage, 1);
+        const young = where === "of another config" ? stage.taskWith({ batch }).task : old;
+        await stage.pass(92 * HOUR);
+        stage.artifact(young, "young");
+        await stage.pass(WAIT_MS);
+        for (let attempt = 1; attempt <= RETRY_MS.length; attempt++) {
+          const claim = stage.claim();
+          expect([claim.attempt, pieces(claim).length]).toEqual([attempt, 2]);
+          expect([stage.lane(old).dead, stage.lane(young).dead]).toEqual([0, 0]);
+          stage.settle(failed(claim));
+          await stage.pass((stage.lane(young).due ?? stage.now) - stage.now);
+        }
+        expect(stage.store.dead.ids(10)).toHaveLength(2);
+      }),
+  );
+
+  it("whose events are all too old by then gets one attempt", () =>
+    onStage(async (stage) => {
+      const [task = ""] = tasksWith(stage, 1, 2);
+      await stage.pass(93 * HOUR);
+      stage.settle(failed(stage.claim()));
+      expect(stage.lane(task)).toMatchObject({ dead: 2, pending: false });
+    }));
+
   it("is released as a whole, and stays the same", () =>
     onStage(async (stage) => {
       tasksWith(stage, 3);
@@ -344,7 +375,7 @@ describe("a batch that was sent once", () => {
       const deletion = stage.commands.delete(gone, "main", BY);
       await stage.pass(5 * SECOND);
       expect(stage.claims().flatMap(({ lanes }) => lanes)).toEqual([stage.lane(other).lane]);
-      await stage.pass(15 * SECOND);
+      await stage.pass(UNHEARD_MS);
       await deletion;
     }));
 
@@ -426,6 +457,99 @@ describe("a batch config that is replaced by one with another filter", () => {
       expect(pieces(claim)).toMatchObject([{ id: `${stage.lane(task).ids}-${wanted}`, sequence: 1 }]);
       expect(stage.claims({ settled: [delivered(claim)] })).toEqual([]);
       expect(stage.lane(task)).toMatchObject({ pending: false, delivered: 1 });
+    }));
+});
+
+describe("a batch config whose secret is rotated", () => {
+  const rotate = (stage: Stage, task: string) =>
+    stage.operations.rotateSecret({ by: BY, task, config: "main", was: "1.old", sealed: "1.new" });
+
+  /** Two tasks that share a batch and a secret, each with an event. */
+  async function pairOn(stage: Stage): Promise<[rotated: string, other: string]> {
+    const make = () => {
+      const { task } = stage.taskWith({ batch, sealed: "1.old" });
+      stage.artifact(task);
+      return task;
+    };
+    const pair: [string, string] = [make(), make()];
+    await stage.pass(WAIT_MS);
+    return pair;
+  }
+
+  /** What is claimed, by the secret it is signed with. */
+  const bySecret = (claims: readonly Claim[]) => claims.map(({ sealed, lanes }) => [sealed, lanes]).sort();
+
+  it("shares no batch with one that has the old secret, nor with one that was rotated for itself", () =>
+    onStage(async (stage) => {
+      const pair = await pairOn(stage);
+      const { task: third } = stage.taskWith({ batch, sealed: "1.old" });
+      stage.artifact(third);
+      for (const task of pair) rotate(stage, task);
+      await stage.pass(WAIT_MS);
+      const lanes = [...pair, third].map((task) => stage.lane(task).lane);
+      expect(bySecret(stage.claims())).toEqual([
+        ["1.new", [lanes[0]]],
+        ["1.new", [lanes[1]]],
+        ["1.old", [lanes[2]]],
+      ]);
+    }));
+
+  it("leaves a batch that has failed: both go on, each with its own secret", () =>
+    onStage(async (stage) => {
+      const [rotated, other] = await pairOn(stage);
+      const claim = stage.claim();
+      stage.settle(failed(claim));
+      rotate(stage, rotated);
+      await stage.pass(5 * SECOND);
+      const claims = stage.claims();
+      const lanes = [rotated, other].map((task) => stage.lane(task).lane);
+      expect(bySecret(claims)).toEqual([
+        ["1.new", [lanes[0]]],
+        ["1.old", [lanes[1]]],
+      ]);
+      // The one that left has its attempts before it again, with whatever has joined it.
+      expect(claims.map(({ attempt }) => attempt).sort()).toEqual([1, 2]);
+      expect(claims.map(({ id }) => id)).not.toContain(claim.id);
+      expect(claims.flatMap(pieces)).toEqual(expect.arrayContaining(pieces(claim)));
+      stage.settle(...claims.map(delivered));
+      expect([stage.lane(rotated), stage.lane(other)]).toMatchObject([{ delivered: 1 }, { delivered: 1 }]);
+      expect(batchRows(stage)).toBe(0);
+    }));
+
+  it.each([
+    ["delivered", { delivered: 1, pending: false }],
+    ["failed", { attempt: 1, pending: true }],
+  ] as const)("leaves a batch that is under way, and is sent again after that was %s", (end, then) =>
+    onStage(async (stage) => {
+      const [rotated, other] = await pairOn(stage);
+      const claim = stage.claim();
+      rotate(stage, rotated);
+      expect(stage.claims({ busy: [claim.key] })).toEqual([]);
+      const again = stage.claim({ settled: [end === "delivered" ? delivered(claim) : failed(claim)] });
+      expect(stage.lane(other)).toMatchObject(then);
+      expect(stage.lane(rotated)).toMatchObject({ delivered: 0, attempt: 0, pending: true });
+      expect(again).toMatchObject({ sealed: "1.new", lanes: [stage.lane(rotated).lane], attempt: 1 });
+      expect(pieces(again)).toEqual(pieces(claim).slice(0, 1));
+      stage.settle(delivered(again));
+      expect(stage.lane(rotated)).toMatchObject({ delivered: 1, pending: false });
+    }),
+  );
+
+  it("leaves a batch of which it was alone, or whose answer is lost, without losing anything", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith({ batch, sealed: "1.old" });
+      stage.artifact(task);
+      await stage.pass(WAIT_MS);
+      const lost = stage.claim();
+      rotate(stage, task);
+      await stage.start();
+      await stage.pass(LEASE_MS);
+      const again = stage.claim();
+      expect([again.id === lost.id, again.sealed, pieces(again)]).toEqual([false, "1.new", pieces(lost)]);
+      stage.settle(delivered(lost));
+      expect(stage.lane(task)).toMatchObject({ delivered: 0, pending: true });
+      stage.settle(delivered(again));
+      expect(stage.lane(task)).toMatchObject({ delivered: 1, pending: false });
     }));
 });
 

@@ -172,6 +172,8 @@ describe("what cannot be chosen", () => {
     ["longer than 256 characters", "x".repeat(257), "message.taskId must be at most 256 characters long"],
     ["longer than any id", "x".repeat(513), "message.taskId must be at most 512 characters long"],
     ["with a control character", "a\u0000b", "message.taskId must not contain control characters"],
+    ["that no URL can hold", "..", "message.taskId must not be . or .., which no URL can hold"],
+    ["that no URL can hold either", ".", "message.taskId must not be . or .., which no URL can hold"],
     ["half of a surrogate pair", "\ud800", "message.taskId must not contain a lone surrogate"],
   ])("is an id %s", async (_, id, says) => {
     const on = operations();

@@ -2,11 +2,14 @@
 
 import { abortAllDurableObjects, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { fromWire } from "../../src/delivery/exchange.ts";
+import { type ExchangeAnswer, fromWire, toWire } from "../../src/delivery/exchange.ts";
+import type { StoredConfig } from "../../src/delivery/stored-config.ts";
 import type { StreamResponse } from "../../src/protocol/events.ts";
 import { headOf, notificationId } from "../../src/tasks/claims.ts";
 import { createClient, homeOf } from "../support/client.ts";
 import { BY, configOf, delivered, ENDPOINT, newName, onStage, Stage } from "../support/notifications.ts";
+
+const batch = { key: "k", maxEvents: 50, maxWaitMs: 1 };
 
 describe("the body of a claim", () => {
   it("is the event as subscribers see it, byte for byte", () =>
@@ -32,7 +35,7 @@ describe("the body of a claim", () => {
 
   it("of a batch is an array of JSON that holds each payload as it is", () =>
     onStage(async (stage) => {
-      const { task } = stage.taskWith({ batch: { key: "k", maxEvents: 50, maxWaitMs: 1 } });
+      const { task } = stage.taskWith({ batch });
       for (const text of ["\u2028", '"}],[{"', "\u{1F600}"]) stage.artifact(task, text);
       await stage.pass(1);
       const pieces = JSON.parse(stage.claim().body) as { payload: unknown }[];
@@ -80,6 +83,52 @@ describe("claims that cross RPC", () => {
     }
     expect(seen.sort()).toEqual(tasks.sort());
   });
+});
+
+describe("what an endpoint is given at once", () => {
+  const MIB = 1_048_576;
+  const HAN = "\u6f22";
+  const sizeOf = (answer: ExchangeAnswer) => {
+    const { claims } = toWire(answer);
+    const bodies = claims.flatMap((claim) => [claim, ...(claim.following ?? [])]);
+    const rest = JSON.stringify(claims, (name, value) => (name === "body" ? null : value)).length;
+    return bodies.reduce((sum, { body }) => sum + body.byteLength, rest);
+  };
+
+  it("is well below the 32 MiB that RPC carries, whatever is due", { timeout: 60_000 }, () =>
+    onStage(async (stage) => {
+      const sealed = "x".repeat(120_000);
+      const old: Partial<StoredConfig> = { version: "0.3", events: ["statusChanged"], sealed };
+      const due: [own: Partial<StoredConfig>, fill: (task: string) => unknown][] = [
+        // Many that are small but for their secrets, and large ones at last.
+        ...Array.from({ length: 40 }, () => [{ sealed }, () => {}] as (typeof due)[0]),
+        [{ sealed }, (task) => stage.artifact(task, HAN.repeat((2 * MIB) / 3))],
+        [{ sealed }, (task) => stage.artifact(task, HAN.repeat((16 * MIB) / 3 - 400))],
+        // The whole task again and again, of which each chunk is small.
+        [old, (task) => stage.artifact(task, HAN.repeat(1_900_000))],
+        [old, (task) => stage.artifact(task, HAN.repeat(1_900_000))],
+        [{ batch, sealed }, (task) => stage.artifact(task, HAN.repeat((16 * MIB) / 3 - 400))],
+        [{ batch, sealed }, () => {}],
+      ];
+      for (const [own, fill] of due) {
+        const { task } = stage.taskWith(own);
+        fill(task);
+        for (let i = 0; i < 5; i++) stage.status(task);
+        await stage.pass(1);
+      }
+      await stage.pass(1_000);
+      const sizes: number[] = [];
+      const sent = new Set<string>();
+      for (let answer = stage.exchange({ want: 48 }); answer.claims.length > 0; ) {
+        sizes.push(sizeOf(answer));
+        for (const { task } of answer.claims) sent.add(task);
+        answer = stage.exchange({ want: 48, settled: answer.claims.map(delivered) });
+      }
+      expect(sent.size).toBe(due.length);
+      expect(Math.max(...sizes)).toBeGreaterThan(16 * MIB);
+      expect(Math.max(...sizes)).toBeLessThan(26 * MIB);
+    }),
+  );
 });
 
 describe("the key of a claim", () => {

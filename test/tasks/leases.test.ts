@@ -25,6 +25,10 @@ function withLeases(
   });
 }
 
+const idle = (endpoint: string) => {
+  return { endpoint, settled: [], want: 0, allowances: [], busy: [], counters: {} };
+};
+const nothing = { claims: [], more: false };
 const hold = (holdUntil: number, of = TARGET): Allowance => ({ target: of, claims: 0, holdUntil });
 
 describe("a new object", () => {
@@ -38,9 +42,9 @@ describe("a new object", () => {
   it("wakes when the first lane is due, and not at all without one", () =>
     withLeases({ a: NOW + 5, b: NOW + 3, c: null }, (leases) => {
       expect(leases.wake(NOW)).toBe(NOW + 3);
-      expect(leases.wakeOf(ENDPOINT, NOW)).toBe(NOW + 3);
+      expect(leases.wakeAfter(idle(ENDPOINT), nothing, NOW)).toBe(NOW + 3);
       expect(leases.ringDue(NOW)).toEqual([]);
-      expect(leases.wakeOf("somebody|https://receiver.test", NOW)).toBeUndefined();
+      expect(leases.wakeAfter(idle("somebody|https://receiver.test"), nothing, NOW)).toBeUndefined();
     }));
 
   it("without anything due wakes never", () =>
@@ -53,21 +57,28 @@ describe("a new object", () => {
 describe("what is overdue", () => {
   it("is the oldest that waits for nothing but to be sent", () =>
     withLeases({ a: NOW - 7_000, b: NOW - 3_000, c: null }, (leases) => {
-      expect(leases.overdueMs(NOW)).toBe(7_000);
-      expect(leases.overdueMs(NOW - 7_000)).toBe(0);
+      expect(leases.overdueMs(ENDPOINT, NOW)).toBe(7_000);
+      expect(leases.overdueMs(ENDPOINT, NOW - 7_000)).toBe(0);
     }));
 
   it("is nothing while its endpoint has asked it to wait", () =>
     withLeases({ a: NOW - 7_000 }, (leases) => {
-      expect(leases.overdueMs(NOW)).toBe(7_000);
+      expect(leases.overdueMs(ENDPOINT, NOW)).toBe(7_000);
       leases.heard(ENDPOINT, [hold(NOW + 60_000)], NOW);
-      expect(leases.overdueMs(NOW)).toBe(0);
-      expect(leases.overdueMs(NOW + 60_000)).toBe(67_000);
+      expect(leases.overdueMs(ENDPOINT, NOW)).toBe(0);
+      expect(leases.overdueMs(ENDPOINT, NOW + 60_000)).toBe(67_000);
     }));
 
   it("is nothing where nothing is due", () =>
     withLeases({ a: null, b: NOW + 5 }, (leases) => {
-      expect(leases.overdueMs(NOW)).toBe(0);
+      expect(leases.overdueMs(ENDPOINT, NOW)).toBe(0);
+    }));
+
+  it("is an endpoint's own: of another nothing is", () =>
+    withLeases({ a: NOW - 7_000 }, (leases) => {
+      const other = "somebody|https://receiver.test";
+      expect([leases.isAwaited(ENDPOINT), leases.isAwaited(other)]).toEqual([true, false]);
+      expect(leases.overdueMs(other, NOW)).toBe(0);
     }));
 });
 
@@ -134,6 +145,7 @@ describe("a lease", () => {
     withLeases({ a: NOW }, (leases, lane) => {
       leases.take(lane("a"), "k", NOW);
       expect(leases.isTaken(lane("a"), NOW + LEASE_MS - 1)).toBe(true);
+      expect(leases.due(target, NOW, 2)).toMatchObject([{ lane: "a", ...target }]);
       expect(leases.claimable(ENDPOINT, NOW)).toEqual([]);
       expect(leases.wake(NOW)).toBe(NOW + LEASE_MS);
       expect(leases.isTaken(lane("a"), NOW + LEASE_MS)).toBe(false);
@@ -168,7 +180,7 @@ describe("a lease", () => {
     withLeases({ a: NOW, b: NOW }, (leases, lane) => {
       leases.take(lane("a"), "k", NOW);
       leases.watch(target);
-      leases.claimable(ENDPOINT, NOW + LEASE_MS);
+      leases.wake(NOW + LEASE_MS);
       expect(leases.taken(target)).toBe(0);
     }));
 });

@@ -36,6 +36,20 @@ describe("what an endpoint asks for", () => {
       expect(stage.exchange({ want: 0 })).toEqual({ claims: [], more: true });
     }));
 
+  it("and may claim again after a hold, is what the alarm is set for anew", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith({ retryMs: [0, MINUTE] });
+      stage.artifact(task);
+      stage.settle(failed(stage.claim()));
+      const holdUntil = stage.now + 60 * MINUTE;
+      stage.exchange({ allowances: [{ target: "*", claims: 0, holdUntil }] });
+      await stage.run(10 * SECOND);
+      expect(stage.alarmAt).toBeGreaterThan(stage.now + 10 * MINUTE);
+      // The hold is over before its time, and nothing is due yet.
+      expect(stage.exchange().claims).toEqual([]);
+      expect(stage.alarmAt).toBeLessThanOrEqual(stage.lanes(task)[0]?.due ?? 0);
+    }));
+
   it("is given the longest waiting first", () =>
     onStage(async (stage) => {
       const tasks: string[] = [];

@@ -1,17 +1,18 @@
 // What of a home's notifications outlasts time: a migration of the database, a restart, the trimming of old tasks.
 
 import { describe, expect, it } from "vitest";
+import { NEWEST, toSchema } from "../support/earlier-schema.ts";
 import {
   BY,
   DAY,
   delivered,
   failed,
+  HOME,
   onStage,
   SECOND,
   type Stage,
   settlementOf,
 } from "../support/notifications.ts";
-import { toSchema1 } from "../support/schema-1.ts";
 
 /** Lets the home trim, so many days later. */
 async function later(stage: Stage, days: number): Promise<void> {
@@ -24,7 +25,7 @@ describe("a home that is migrated from schema version 1", () => {
     onStage(async (stage) => {
       const task = stage.task();
       stage.artifact(task, "of version 1");
-      toSchema1(stage.storage);
+      toSchema(1, stage.storage);
       await stage.start();
       expect(stage.store.journal.read(task, 0)).toHaveLength(2);
       await stage.set(task);
@@ -38,7 +39,7 @@ describe("a home that is migrated from schema version 1", () => {
     onStage(async (stage) => {
       const task = stage.task();
       stage.artifact(task, "of version 1");
-      toSchema1(stage.storage);
+      toSchema(1, stage.storage);
       await stage.start();
       await stage.set(task);
       const query = { task, config: "main", from: 0, to: stage.now };
@@ -47,7 +48,10 @@ describe("a home that is migrated from schema version 1", () => {
 });
 
 describe("pending lanes", () => {
-  it("survive a restart in every state, with their attempts, times, batches and lists", () =>
+  it.each([
+    ["a restart", NEWEST],
+    ...[2, 3, 4].map((version) => [`schema version ${version}`, version] as const),
+  ] as const)("survive %s in every state, with their attempts, times, batches and lists", (_, version) =>
     onStage(async (stage) => {
       const batch = { key: "k", maxEvents: 50, maxWaitMs: SECOND };
       const retried = stage.taskWith().task;
@@ -72,6 +76,7 @@ describe("pending lanes", () => {
           stage.lanes(task).toSorted((a, b) => (a.lane < b.lane ? -1 : 1)),
         );
       const before = lanes();
+      toSchema(version, stage.storage);
       await stage.start();
       expect(lanes()).toEqual(before);
       await stage.run(10 * SECOND);
@@ -84,7 +89,8 @@ describe("pending lanes", () => {
         ].sort(),
       );
       expect(again.find(({ task }) => task === batched)?.id).toBe(of(batched)[0]?.id);
-    }));
+    }),
+  );
 });
 
 describe("a task that has ended", () => {
@@ -137,5 +143,25 @@ describe("a task that has ended", () => {
       stage.settle(failed(claim), delivered(claim));
       expect(stage.lanes(task)).toEqual([]);
       expect(await stage.run(DAY)).toBeLessThan(5);
+    }));
+});
+
+describe("a dead letter", () => {
+  it("is kept when it has died again before its first death was known to be filed", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith({ retryMs: [0] });
+      const seq = stage.artifact(task);
+      const load = () => stage.store.dead.load(HOME, stage.store.dead.ids(9), stage.store.journal);
+      stage.settle(failed(stage.claim()));
+      const first = load();
+      await stage.pass(SECOND);
+      stage.operations.retryDead([{ task, config: "main", seq, sequence: 1 }], BY);
+      stage.settle(failed(stage.claim()));
+      const second = load();
+      expect(second).toMatchObject([{ id: first[0]?.id, diedAt: stage.now }]);
+      stage.store.write(() => stage.store.dead.filed(first));
+      expect(load()).toEqual(second);
+      stage.store.write(() => stage.store.dead.filed(second));
+      expect(load()).toEqual([]);
     }));
 });

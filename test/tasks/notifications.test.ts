@@ -2,13 +2,14 @@
 // lane, one at a time, whatever answer or doorbell is lost.
 
 import { describe, expect, it } from "vitest";
+import { nextOf, type Settlement } from "../../src/delivery/exchange.ts";
 import {
-  ATTEMPT_MS,
   BY,
   configOf,
   DAY,
   delivered,
   failed,
+  forever,
   LEASE_MS,
   MINUTE,
   OWNER,
@@ -17,6 +18,7 @@ import {
   SECOND,
   START,
   settlementOf,
+  UNHEARD_MS,
 } from "../support/notifications.ts";
 
 describe("a config that comes with the message", () => {
@@ -90,7 +92,87 @@ describe("a claim", () => {
         options: { scheme: "Bearer", securityLevel: "high" },
         committedAt: START,
         plannedAt: START,
+        following: [],
       });
+    }));
+
+  it("brings along what follows in its lane, four at most, and both are settled in one exchange", () =>
+    onStage((stage) => {
+      const { task, config } = stage.taskWith();
+      const rows = Array.from({ length: 7 }, (_, i) => stage.artifact(task, `${i}`));
+      const claim = stage.claim();
+      expect(claim.following).toEqual(
+        rows.slice(1, 5).map((seq, i) => ({
+          id: `${config.lane}-${seq}`,
+          sequence: i + 2,
+          body: stage.store.journal.entry(task, seq)?.body,
+          committedAt: START,
+        })),
+      );
+      const next = nextOf(claim);
+      if (!next) throw new Error("nothing follows");
+      const { claims } = stage.exchange({ settled: [delivered(claim), delivered(next)] });
+      expect(claims).toMatchObject([{ id: `${config.lane}-${rows[2]}`, sequence: 3, attempt: 1 }]);
+      expect(stage.attempts().map(({ sequence, attempt }) => [sequence, attempt])).toEqual([
+        [1, 1],
+        [2, 1],
+      ]);
+    }));
+
+  it("brings nothing along that the config does not want, nor behind a head that has failed, nor too much", () =>
+    onStage(async (stage) => {
+      const filtered = stage.taskWith({ events: ["completed"] });
+      stage.artifact(filtered.task);
+      stage.status(filtered.task, "TASK_STATE_COMPLETED");
+      const only = stage.claim();
+      expect(only.following).toEqual([]);
+      stage.settle(delivered(only));
+      const failing = stage.taskWith();
+      for (const text of ["one", "two"]) stage.artifact(failing.task, text);
+      const first = stage.claim();
+      expect(first.following).toHaveLength(1);
+      stage.settle(failed(first));
+      await stage.pass(MINUTE);
+      const again = stage.claim();
+      expect(again).toMatchObject({ id: first.id, attempt: 2, following: [] });
+      const long = stage.taskWith();
+      for (const size of [50_000, 50_000, 50_000]) stage.artifact(long.task, "x".repeat(size));
+      const { claims } = stage.exchange({ settled: [released(again)], busy: [again.key] });
+      expect(claims.map(({ following }) => following.map(({ sequence }) => sequence))).toEqual([[2]]);
+    }));
+
+  it("of an older dialect counts whole tasks, which is what it sends", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith({ version: "0.3", events: ["statusChanged"] });
+      const following = () => {
+        const claim = stage.claim();
+        stage.settle(delivered(claim));
+        return claim.following.map(({ sequence }) => sequence);
+      };
+      stage.artifact(task, "x".repeat(50_000));
+      for (let i = 1; i <= 5; i++) stage.status(task);
+      expect(following()).toEqual([2]);
+      stage.artifact(task, "x".repeat(100_000));
+      stage.status(task);
+      // Of the head alone there is room for one more; the last is too large by then.
+      for (let i = 2; i <= 4; i++) following();
+      expect(following()).toEqual([]);
+      stage.status(task);
+      expect(following()).toEqual([]);
+    }));
+
+  it("that is settled while what follows is under way, is not given again", () =>
+    onStage((stage) => {
+      const { task } = stage.taskWith();
+      for (const text of ["one", "two", "three"]) stage.artifact(task, text);
+      const claim = stage.claim();
+      const next = nextOf(claim);
+      if (!next) throw new Error("nothing follows");
+      const meanwhile = { settled: [delivered(claim)], busy: [claim.key] };
+      expect(stage.exchange(meanwhile).claims).toEqual([]);
+      expect(stage.claims()).toEqual([]);
+      const { claims } = stage.exchange({ settled: [delivered(next)] });
+      expect(claims).toMatchObject([{ sequence: 3, attempt: 1 }]);
     }));
 
   it("has an id without a dot", () =>
@@ -122,6 +204,23 @@ describe("a claim", () => {
       expect(stage.claim()).toEqual({ ...claim, attempt: 2, plannedAt: START + 5 * SECOND });
     }));
 
+  it("is of each URL in turn, when many wait at more of them than are asked for", () =>
+    onStage((stage) => {
+      for (const name of ["a", "b", "c"]) {
+        for (let i = 0; i < 2; i++)
+          stage.artifact(stage.taskWith({ url: `https://receiver.test/${name}` }).task);
+      }
+      const round = (settled: Settlement[]) => stage.claims({ settled, want: 2 });
+      const first = round([]);
+      const second = round(first.map(delivered));
+      const third = round(second.map(delivered));
+      expect([first, second, third].map((claims) => claims.map(({ url }) => url.at(-1)))).toEqual([
+        ["a", "b"],
+        ["c", "a"],
+        ["b", "c"],
+      ]);
+    }));
+
   it("goes only to the endpoint that it is for", () =>
     onStage((stage) => {
       const { task } = stage.taskWith();
@@ -144,7 +243,11 @@ describe("a claim", () => {
 
   it("of a home that has no database is none", () =>
     onStage((stage) => {
-      expect(stage.exchange({ busy: ["lane/0-x/y"] })).toEqual({ claims: [], more: false });
+      expect(stage.exchange({ busy: ["lane/0-x/y"] })).toEqual({
+        claims: [],
+        more: false,
+        gone: ["lane/0-x/y"],
+      });
       expect(stage.store.exists).toBe(false);
     }));
 });
@@ -185,6 +288,41 @@ describe("a claim whose answer is lost", () => {
       }
       await stage.pass(LEASE_MS);
       expect(stage.claims()).toHaveLength(1);
+    }));
+
+  it("is named as gone to an endpoint that has it still when its config is paused, replaced or deleted", () =>
+    onStage(async (stage) => {
+      const pending = () => {
+        const { task, config } = stage.taskWith();
+        stage.artifact(task);
+        return { task, key: `lane/${task}/${config.lane}` };
+      };
+      const [paused, replaced, deleted, stands] = [pending(), pending(), pending(), pending()];
+      const busy = [paused, replaced, deleted, stands].map(({ key }) => key);
+      expect(stage.claims().map(({ key }) => key)).toEqual(busy);
+      expect(stage.exchange({ busy }).gone).toBeUndefined();
+      stage.world.forget = () => forever;
+      stage.operations.setState({ by: BY, task: paused.task, config: "main", state: "paused" });
+      void stage.set(replaced.task, { url: "https://receiver.test/new" });
+      void stage.commands.delete(deleted.task, "main", BY);
+      await stage.calm();
+      const gone = [paused.key, replaced.key, deleted.key];
+      expect(stage.exchange({ busy })).toEqual({ claims: [], more: false, gone });
+      await stage.pass(UNHEARD_MS);
+      expect(stage.exchange({ busy }).gone).toEqual(gone);
+    }));
+
+  it("of a batch is gone with any of its members", () =>
+    onStage(async (stage) => {
+      const batch = { key: "k", maxEvents: 10, maxWaitMs: SECOND };
+      const tasks = Array.from({ length: 2 }, () => stage.taskWith({ batch }).task);
+      for (const task of tasks) stage.artifact(task);
+      await stage.pass(SECOND);
+      const busy = [stage.claim().key];
+      expect(stage.exchange({ busy }).gone).toBeUndefined();
+      stage.world.forget = () => forever;
+      void stage.commands.delete(tasks[1] ?? "", "main", BY);
+      expect(stage.exchange({ busy }).gone).toEqual(busy);
     }));
 
   it("is not claimed by an endpoint that has it while the home has forgotten that", () =>
@@ -504,7 +642,7 @@ describe("a config that is set again while a send is under way", () => {
       const again = configOf(task, { url: "https://receiver.test/new" });
       const set = stage.commands.set(stage.record(task), again, BY);
       expect(stage.claims()).toEqual([]);
-      await stage.pass(ATTEMPT_MS - 1);
+      await stage.pass(UNHEARD_MS - 1);
       expect(stage.claims()).toEqual([]);
       gate.resolve();
       await set;

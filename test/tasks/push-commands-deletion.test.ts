@@ -1,9 +1,10 @@
 // Deleting a config: from its answer on nothing of it is sent, whatever its endpoint does and whoever else is at it.
 
 import { describe, expect, it } from "vitest";
+import type { StoredConfig } from "../../src/delivery/stored-config.ts";
 import {
-  ATTEMPT_MS,
   BY,
+  configOf,
   DAY,
   delivered,
   failed,
@@ -11,6 +12,7 @@ import {
   onStage,
   SECOND,
   type Stage,
+  UNHEARD_MS,
 } from "../support/notifications.ts";
 
 const NEW_URL = "https://receiver.test/new";
@@ -33,6 +35,22 @@ function deliverAll(stage: Stage): [string, number][] {
   }
   return seen;
 }
+
+/** A task of whose two notifications the first has been sent again. */
+async function withReplay(stage: Stage): Promise<string> {
+  const { task } = stage.taskWith();
+  for (const text of ["one", "two"]) {
+    stage.artifact(task, text);
+    stage.settle(delivered(stage.claim()));
+  }
+  stage.operations.replay({ by: BY, task, config: "main", from: 0, to: stage.now });
+  stage.settle(delivered(stage.claim()));
+  return task;
+}
+
+/** What D1 has been told will not be sent again. */
+const unretried = (stage: Stage) =>
+  [...stage.archived.values()].flatMap((item) => (item.kind === "unretried" ? item.notifications : []));
 
 describe("deleting a config", () => {
   it("leaves nothing of it, and tells D1", () =>
@@ -86,7 +104,7 @@ describe("deleting a config", () => {
   it.each([
     ["does not answer", () => forever],
     ["throws", () => Promise.reject(new Error("overloaded"))],
-  ])("answers when an attempt must be over, if the endpoint %s", (_, forget) =>
+  ])("answers when a send must be over, if the endpoint %s", (_, forget) =>
     onStage(async (stage) => {
       const { task } = stage.taskWith();
       stage.artifact(task);
@@ -94,11 +112,71 @@ describe("deleting a config", () => {
       stage.world.forget = forget;
       const deletion = startDeletion(stage, task);
       await stage.calm();
-      await stage.pass(ATTEMPT_MS - 1);
+      await stage.pass(UNHEARD_MS - 1);
       expect(deletion.done).toBe(false);
       await stage.pass(1);
       expect(deletion.done).toBe(true);
       expect(stage.lanes(task)).toEqual([]);
+    }),
+  );
+
+  /** Replaces the config of a task, whose lane has been claimed, without waiting for it. */
+  const replacing: [string, (stage: Stage, task: string, stored: StoredConfig) => void][] = [
+    [
+      "a call",
+      (stage, task, stored) => {
+        void stage.commands.set(stage.record(task), stored, BY);
+      },
+    ],
+    [
+      "a message",
+      (stage, task, stored) =>
+        stage.store.write(() => {
+          const record = stage.record(task);
+          stage.commands.save(record, stored, record.seq, BY);
+          stage.commands.dropReplacedSoon(task, stored.id);
+        }),
+    ],
+  ];
+
+  it.each(replacing)("waits also for what was sent before %s replaced it", (_, replace) =>
+    onStage(async (stage) => {
+      const { task, config } = stage.taskWith();
+      stage.artifact(task);
+      stage.claim();
+      const gate = Promise.withResolvers<void>();
+      let asked = 0;
+      stage.world.forget = async (_, lane) => {
+        if (lane !== config.lane) return;
+        asked += 1;
+        await gate.promise;
+      };
+      replace(stage, task, configOf(task, { url: "https://other.test/hook" }));
+      await stage.calm();
+      const deletion = startDeletion(stage, task);
+      await stage.calm();
+      expect([deletion.done, asked]).toEqual([false, 1]);
+      gate.resolve();
+      await stage.calm();
+      expect(deletion.done).toBe(true);
+      expect([stage.commands.list(task), stage.lanes(task)]).toEqual([[], []]);
+    }),
+  );
+
+  it.each(replacing)("drops what was replaced by %s, when that was cut off", (_, replace) =>
+    onStage(async (stage) => {
+      const { task, config } = stage.taskWith();
+      stage.artifact(task);
+      stage.claim();
+      stage.world.forget = () => forever;
+      const stored = configOf(task, { url: "https://other.test/hook" });
+      replace(stage, task, stored);
+      await stage.calm();
+      await stage.start();
+      const dropped: string[] = [];
+      stage.world.forget = async (_, lane) => void dropped.push(lane);
+      await stage.commands.delete(task, "main", BY);
+      expect(dropped.toSorted()).toEqual([config.lane, stored.lane].toSorted());
     }),
   );
 
@@ -113,7 +191,7 @@ describe("deleting a config", () => {
       stage.settle(failed(claim));
       await stage.pass(10 * SECOND);
       expect(stage.claims()).toEqual([]);
-      await stage.pass(5 * SECOND);
+      await stage.pass(UNHEARD_MS - 10 * SECOND);
       expect(deletion.done).toBe(true);
       expect(stage.lanes(task)).toEqual([]);
     }));
@@ -216,6 +294,32 @@ describe("deleting a config", () => {
       expect(stage.forgotten).toEqual([again]);
       expect(stage.lanes(task)).toEqual([]);
       expect(again).not.toBe(config.lane);
+    }));
+
+  it("tells D1 what will not be sent again: what is left of a list", () =>
+    onStage(async (stage) => {
+      const task = await withReplay(stage);
+      const { ids } = stage.lane(task);
+      await stage.commands.delete(task, "main", BY);
+      await stage.run(10 * SECOND);
+      expect(unretried(stage)).toEqual([`${ids}-3`]);
+    }));
+
+  it("tells it also when the config is set again meanwhile, and when the task goes before the deletion is over", () =>
+    onStage(async (stage) => {
+      stage.world.forget = () => forever;
+      const [again, trimmed] = [await withReplay(stage), await withReplay(stage)];
+      const { ids } = stage.lane(again);
+      const { ids: others } = stage.lane(trimmed);
+      startDeletion(stage, again);
+      startDeletion(stage, trimmed);
+      await stage.calm();
+      const set = stage.set(again);
+      stage.store.write(() => stage.store.delete(stage.record(trimmed)));
+      await stage.run(60 * SECOND);
+      await set;
+      expect(unretried(stage)).toEqual([`${ids}-3`, `${others}-3`]);
+      expect(stage.counters['a2a_webhook_deliveries_total{outcome="dropped"}']).toBe(2);
     }));
 
   it("leaves the other configs of the task alone", () =>

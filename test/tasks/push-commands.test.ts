@@ -4,7 +4,6 @@ import { describe, expect, it } from "vitest";
 import type { PushConfigView } from "../../src/delivery/stored-config.ts";
 import type { Result } from "../../src/lib/result.ts";
 import {
-  ATTEMPT_MS,
   BY,
   configOf,
   DAY,
@@ -16,6 +15,7 @@ import {
   START,
   type Stage,
   settlementOf,
+  UNHEARD_MS,
 } from "../support/notifications.ts";
 
 const NEW_URL = "https://receiver.test/new";
@@ -146,7 +146,7 @@ describe("replacing a config", () => {
   it.each([
     ["does not answer", () => forever],
     ["throws", () => Promise.reject(new Error("overloaded"))],
-  ])("waits as long as an attempt may last when the endpoint %s", (_, forget) =>
+  ])("waits until a send must be over when the endpoint %s", (_, forget) =>
     onStage(async (stage) => {
       const { task } = stage.taskWith();
       stage.artifact(task);
@@ -157,7 +157,7 @@ describe("replacing a config", () => {
         answered = true;
       });
       await stage.calm();
-      await stage.pass(ATTEMPT_MS - 1);
+      await stage.pass(UNHEARD_MS - 1);
       expect([answered, stage.claims()]).toEqual([false, []]);
       await stage.pass(1);
       expect(answered).toBe(true);
@@ -175,7 +175,7 @@ describe("replacing a config", () => {
       await stage.calm();
       await stage.start();
       stage.doorbells.length = 0;
-      await stage.run(ATTEMPT_MS);
+      await stage.run(UNHEARD_MS);
       expect(stage.doorbells.length).toBeGreaterThan(0);
       expect(stage.claim().url).toBe(NEW_URL);
     }));
@@ -214,6 +214,35 @@ describe("replacing a config", () => {
         ["main", 1],
         ["main", 2],
       ]);
+    }));
+
+  it("leaves one paused that an operator has paused, with its backlog and what is being sent again", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      stage.settle(delivered(stage.claim()));
+      stage.operations.replay({ by: BY, task, config: "main", from: 0, to: stage.now });
+      stage.artifact(task);
+      stage.operations.setState({ by: BY, task, config: "main", state: "paused" });
+      const paused = { state: "paused", reason: "Paused by an operator.", stateAt: stage.now, due: null };
+      await stage.pass(DAY);
+      await stage.set(task, { url: NEW_URL });
+      expect(stage.lanes(task)).toMatchObject([paused, paused]);
+      await stage.run(DAY);
+      expect(stage.claims()).toEqual([]);
+      const told = [...stage.archived.values()].filter((item) => item.kind === "config").at(-1);
+      expect(told).toMatchObject({ config: { target: NEW_URL, state: "paused", reason: paused.reason } });
+      stage.operations.setState({ by: BY, task, config: "main", state: "active" });
+      expect(stage.claims()).toMatchObject([{ url: NEW_URL }, { url: NEW_URL }]);
+    }));
+
+  it("makes a new one active when the paused one was deleted", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.operations.setState({ by: BY, task, config: "main", state: "paused" });
+      await stage.commands.delete(task, "main", BY);
+      await stage.set(task);
+      expect(stage.lane(task)).toMatchObject({ state: "active", reason: null });
     }));
 
   it("keeps what is told of it: when it was made, and what was delivered", () =>
@@ -268,6 +297,38 @@ describe("replacing a config", () => {
       expect(stage.lanes(task)).toHaveLength(1);
     }));
 
+  it("rings for what is being sent again, if the endpoint could not be told and nothing else is pending", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith({ retryMs: [0] });
+      const seq = stage.artifact(task);
+      stage.settle(failed(stage.claim()));
+      stage.operations.retryDead([{ task, config: "main", seq, sequence: 1 }], BY);
+      stage.claim();
+      stage.world.forget = () => Promise.reject(new Error("overloaded"));
+      const other = "https://other.test/hook";
+      void stage.set(task, { url: other });
+      await stage.calm();
+      stage.doorbells.length = 0;
+      await stage.run(UNHEARD_MS);
+      expect(stage.doorbells.map(({ endpoint }) => endpoint)).toEqual(["anonymous|https://other.test"]);
+    }));
+
+  it("that is made twice, since its answer was lost, keeps its lane and drops the old one", () =>
+    onStage(async (stage) => {
+      const { task, config } = stage.taskWith();
+      stage.artifact(task);
+      const stored = configOf(task, { url: NEW_URL });
+      stage.world.forget = () => forever;
+      void stage.commands.set(stage.record(task), stored, BY);
+      await stage.calm();
+      await stage.start();
+      const dropped: string[] = [];
+      stage.world.forget = async (_, lane) => void dropped.push(lane);
+      expect(await stage.commands.set(stage.record(task), stored, BY)).toMatchObject({ ok: true });
+      expect(dropped).toEqual([config.lane]);
+      expect(stage.claim()).toMatchObject({ lanes: [stored.lane], url: NEW_URL });
+    }));
+
   it("twice at once leaves one config and one lane, the last", () =>
     onStage(async (stage) => {
       const { task } = stage.taskWith();
@@ -294,10 +355,11 @@ describe("replacing a config", () => {
       const stored = configOf(task, { url: NEW_URL });
       const record = stage.record(task);
       stage.store.write(() => {
-        stage.commands.forgetSoon(task, stored.id, stage.commands.save(record, stored, record.seq, BY));
+        stage.commands.save(record, stored, record.seq, BY);
+        stage.commands.dropReplacedSoon(task, stored.id);
       });
       stage.artifact(task, "new");
-      await stage.run(ATTEMPT_MS);
+      await stage.run(UNHEARD_MS);
       expect(deliverAll(stage)).toEqual([
         ["main", 1],
         ["main", 2],

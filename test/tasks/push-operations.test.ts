@@ -99,6 +99,87 @@ describe("a replay", () => {
       expect(stage.claim({ settled: [delivered(claim)] })).toMatchObject({ sequence: 2 });
     }));
 
+  it("numbers what was received under earlier filters as it was then, after a restart, too", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith({ events: ["artifactAdded"] });
+      const sent: [string, number][] = [];
+      const deliver = () => {
+        for (let claims = stage.claims(); claims.length > 0; ) {
+          sent.push(...claims.map(({ id, sequence }) => [id, sequence] as [string, number]));
+          claims = stage.claims({ settled: claims.map(delivered) });
+        }
+      };
+      stage.artifact(task, "first");
+      deliver();
+      stage.status(task);
+      await stage.set(task, { events: null });
+      stage.artifact(task, "second");
+      await stage.set(task, { events: ["completed"] });
+      stage.status(task);
+      await stage.set(task, { events: ["statusChanged"] });
+      stage.artifact(task, "third");
+      stage.status(task);
+      deliver();
+      stage.status(task);
+      await stage.set(task, { events: ["artifactAdded"] });
+      stage.artifact(task, "fourth");
+      await stage.set(task, { events: null });
+      deliver();
+      expect(sent.map(([, sequence]) => sequence)).toEqual([1, 2, 3]);
+      await stage.start();
+      stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now });
+      const before = sent.splice(0);
+      deliver();
+      expect(sent).toEqual(before);
+    }));
+
+  it("shows in the config's health: what waits, when it is tried, and what became of it", () =>
+    onStage(async (stage) => {
+      const task = await history(stage, 5);
+      const health = () => {
+        const answer = stage.operations.health(query(task));
+        return answer.ok ? answer.value : undefined;
+      };
+      const oldest = stage.store.journal.writtenAt(task, 2);
+      stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now });
+      expect(health()).toMatchObject({ pending: 5, oldestPendingAt: oldest, nextAttemptAt: stage.now });
+      stage.settle(failed(stage.claim()));
+      const again = stage.lanes(task).find(({ list }) => list);
+      expect(health()).toMatchObject({ pending: 5, nextAttemptAt: again?.due, attempt: 1, lastStatus: 500 });
+      stage.artifact(task, "new");
+      expect(health()).toMatchObject({ pending: 6, nextAttemptAt: stage.now, attempt: 0 });
+      stage.operations.setState({ by: BY, ...query(task), state: "paused" });
+      expect(health()).toMatchObject({ state: "paused", pending: 6, nextAttemptAt: null });
+      stage.operations.setState({ by: BY, ...query(task), state: "active" });
+      await stage.pass(SECOND);
+      for (let claims = stage.claims(); claims.length > 0; ) {
+        await stage.pass(SECOND);
+        claims = stage.claims({ settled: claims.map(delivered) });
+      }
+      expect(stage.lanes(task)).toHaveLength(1);
+      const lastAttemptAt = Math.max(...stage.attempts().map(({ startedAt }) => startedAt));
+      expect(health()).toMatchObject({
+        pending: 0,
+        nextAttemptAt: null,
+        attempt: 0,
+        lastStatus: 200,
+        lastAttemptAt,
+      });
+    }));
+
+  it("knows nothing of the filters of a config that was deleted", () =>
+    onStage(async (stage) => {
+      const task = await history(stage, 2);
+      await stage.set(task, { events: ["completed"] });
+      await stage.commands.delete(task, "main", BY);
+      await stage.set(task);
+      stage.artifact(task);
+      stage.settle(delivered(stage.claim()));
+      stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now });
+      expect(stage.claim()).toMatchObject({ sequence: 1, body: expect.stringContaining("artifact") });
+      expect(stage.lanes(task).find(({ list }) => list)?.list).toHaveLength(1);
+    }));
+
   it("runs beside new events: neither waits for the other", () =>
     onStage(async (stage) => {
       const task = await history(stage, 2);
@@ -146,7 +227,7 @@ describe("a replay", () => {
         for (let i = 0; i < 10_001; i++) stage.artifact(task);
       });
       const lane = stage.lane(task);
-      stage.store.lanes.save({ ...lane, pending: false, head: 10_002, due: null });
+      stage.store.lanes.save({ ...lane, pending: false, head: 10_002, sequence: 10_001, due: null });
       expect(stage.operations.replay({ by: BY, ...query(task), from: 0, to: stage.now })).toMatchObject({
         error: { reason: "INVALID_PARAMS", violations: [{ field: "to" }] },
       });
@@ -348,6 +429,16 @@ describe("a secret", () => {
       });
       stage.artifact(task);
       expect(stage.claim().sealed).toBe("1.new");
+    }));
+
+  it("is shown to be there, redacted, when it is the first", () =>
+    onStage(async (stage) => {
+      const { task, config } = stage.taskWith();
+      expect(config.answer).not.toHaveProperty("secret");
+      stage.operations.rotateSecret({ by: BY, ...query(task), was: null, sealed: "1.new" });
+      await stage.start();
+      const view = stage.commands.get(task, "main");
+      expect(view).toMatchObject({ value: { answer: { ...config.answer, secret: "[redacted]" } } });
     }));
 
   it("is not rotated over one that was set meanwhile", () =>

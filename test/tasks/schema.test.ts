@@ -4,9 +4,9 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { migrate, schemaVersion } from "../../src/tasks/schema.ts";
 import { type Client, createClient, eventually, homeOf, newOwner } from "../support/client.ts";
+import { NEWEST, toSchema } from "../support/earlier-schema.ts";
 import { countCosts, crash, query } from "../support/home.ts";
 import { jobIdOf } from "../support/jobs.ts";
-import { toSchema1 } from "../support/schema-1.ts";
 
 const SCHEMA =
   "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\' ORDER BY name";
@@ -82,7 +82,7 @@ describe("a home of schema version 1", () => {
   /** Makes a client's home one of version 1, which the next start finds. */
   const turnBack = async ({ owner }: Client) => {
     await runInDurableObject(homeOf(owner), (_, { storage }) =>
-      storage.transactionSync(() => toSchema1(storage)),
+      storage.transactionSync(() => toSchema(1, storage)),
     );
     await crash();
   };
@@ -97,7 +97,7 @@ describe("a home of schema version 1", () => {
     expect(await client.get(waiting.id)).toEqual(waiting);
     const names = (rows: typeof before) => rows.map(({ type, name }) => [type, name]);
     expect(names(await query(client.owner, SCHEMA))).toEqual(names(before));
-    expect(await query(client.owner, "SELECT version FROM schema_version")).toEqual([{ version: 4 }]);
+    expect(await query(client.owner, "SELECT version FROM schema_version")).toEqual([{ version: NEWEST }]);
     const { status } = await client.sendForTask({ says: "an answer", taskId: waiting.id });
     expect(status.state).toBe("TASK_STATE_COMPLETED");
     const stream = await client.subscribe(ended.id, "0");
@@ -120,21 +120,21 @@ describe("a home of schema version 1", () => {
     expect(await jobIdOf(client.owner, id).catch(() => job)).toBe(job);
     const texts = (task.history ?? []).map(({ parts }) => parts[0]?.text);
     expect(new Set(texts).size).toBe(texts.length);
-    expect(await query(client.owner, "SELECT version FROM schema_version")).toEqual([{ version: 4 }]);
+    expect(await query(client.owner, "SELECT version FROM schema_version")).toEqual([{ version: NEWEST }]);
   });
 
   it("is left as it is when migrating it fails half-way", async () => {
     const client = createClient();
     await client.sendForTask("hello");
     await runInDurableObject(homeOf(client.owner), (_, { storage }) => {
-      storage.transactionSync(() => toSchema1(storage));
+      storage.transactionSync(() => toSchema(1, storage));
       storage.sql.exec("CREATE TABLE outbox (in_the TEXT, way TEXT)");
       expect(() => migrate(storage)).toThrow(/outbox/);
       expect(schemaVersion(storage.sql)).toBe(1);
       expect(storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'lanes'").toArray()).toEqual([]);
       storage.sql.exec("DROP TABLE outbox");
       migrate(storage);
-      expect(schemaVersion(storage.sql)).toBe(4);
+      expect(schemaVersion(storage.sql)).toBe(NEWEST);
     });
   });
 });

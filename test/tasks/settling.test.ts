@@ -260,6 +260,21 @@ describe("a config whose receiver answers 410", () => {
     }));
 });
 
+describe("an endpoint that was paused and is resumed", () => {
+  it("leaves what waits its whole time: that of the pause does not count", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      await stage.pass(4 * DAY);
+      const resumedAt = stage.now;
+      stage.exchange({ settled: [failed(stage.claim())], want: 0, resumedAt });
+      expect(stage.lane(task)).toMatchObject({ dead: 0, pending: true, attempt: 1 });
+      await stage.pass(4 * DAY);
+      stage.exchange({ settled: [failed(stage.claim())], want: 0, resumedAt });
+      expect(stage.lane(task)).toMatchObject({ dead: 1, pending: false });
+    }));
+});
+
 describe("a config that meets nothing but failures", () => {
   /** Fails what is due until `until`; returns the task. */
   const failUntil = async (stage: Stage, task: string, until: number) => {
@@ -270,6 +285,23 @@ describe("a config that meets nothing but failures", () => {
       for (const claim of stage.claims()) stage.settle(failed(claim));
     }
   };
+
+  const failOne = (stage: Stage, task: string) => {
+    stage.artifact(task);
+    stage.settle(failed(stage.claim()));
+  };
+
+  it("is not disabled for the time in which its endpoint was paused", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith();
+      stage.artifact(task);
+      await failUntil(stage, task, stage.now + DAY);
+      await stage.pass(5 * DAY);
+      const resumedAt = stage.now;
+      if (stage.lane(task).due === null) stage.artifact(task);
+      stage.exchange({ settled: [failed(stage.claim())], want: 0, resumedAt });
+      expect(stage.lane(task)).toMatchObject({ state: "active", failingSince: resumedAt });
+    }));
 
   it("is disabled after 5 days, over the deaths of notifications", () =>
     onStage(async (stage) => {
@@ -300,6 +332,38 @@ describe("a config that meets nothing but failures", () => {
         expect(stage.lane(task).state).toBe(i < 10 ? "active" : "disabled");
         await stage.pass(DAY);
       }
+    }));
+
+  it.each([
+    ["less than 12 hours, is not disabled", 12 * HOUR - SECOND, { state: "active", failures: 1 }],
+    ["12 hours, is disabled", 12 * HOUR, { state: "disabled", failures: 10 }],
+  ])("days after nine others, which went on for %s", (_, span, expected) =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith({ retryMs: [0] });
+      for (let i = 1; i <= 8; i++) failOne(stage, task);
+      await stage.pass(span);
+      failOne(stage, task);
+      expect(stage.lane(task)).toMatchObject({ failures: 9, state: "active" });
+      await stage.pass(6 * DAY);
+      failOne(stage, task);
+      expect(stage.lane(task)).toMatchObject(expected);
+    }),
+  );
+
+  it("has its 5 days anew when a short outage was days ago", () =>
+    onStage(async (stage) => {
+      const { task } = stage.taskWith({ retryMs: [0] });
+      for (let i = 1; i <= 9; i++) failOne(stage, task);
+      await stage.pass(6 * DAY);
+      const again = stage.now;
+      for (let i = 1; i <= 10; i++) {
+        failOne(stage, task);
+        expect(stage.lane(task)).toMatchObject({ state: "active", failures: i, failingSince: again });
+        await stage.pass(2 * HOUR);
+      }
+      await stage.pass(again + 5 * DAY - stage.now);
+      failOne(stage, task);
+      expect(stage.lane(task).state).toBe("disabled");
     }));
 
   it("begins anew with each success", () =>

@@ -35,7 +35,7 @@ describe("shedding", () => {
     const signals: Signals = { waiting: 0, commitMs: undefined, overdueMs: 0, backlog: 0 };
     const clock = { now: 100_000 };
     const [began, refused]: string[][] = [[], []];
-    const looks = vi.fn(() => signals);
+    const looks = vi.fn((_endpoint: string): Pick<Signals, "overdueMs" | "backlog"> => signals);
     const shedding = new Shedding({
       limits: { shedWaiting: 10, shedCommitMs: 100, shedOverdueMs: 1_000, shedBacklog: 50, ...limits },
       now: () => clock.now,
@@ -56,7 +56,7 @@ describe("shedding", () => {
     const { signals, clock, began, refused, shedding } = setUp();
     const ask = () => {
       clock.now += 1_000;
-      return shedding.refusal(true);
+      return shedding.refusal("a");
     };
     expect(ask()).toBeUndefined();
     signals[signal] = limit;
@@ -75,22 +75,43 @@ describe("shedding", () => {
   it("refuses nothing that makes nothing worse: work without notifications while only those are behind", () => {
     const { signals, shedding } = setUp();
     signals.backlog = 1_000;
-    expect(shedding.refusal(false)).toBeUndefined();
-    expect(shedding.refusal(true)).toBeDefined();
+    expect(shedding.refusal(undefined)).toBeUndefined();
+    expect(shedding.refusal("a")).toBeDefined();
     signals.waiting = 100;
-    expect(shedding.refusal(false)).toBeDefined();
+    expect(shedding.refusal(undefined)).toBeDefined();
   });
 
-  it("looks at notifications once a second, and never where nothing is limited", () => {
+  it("refuses for what waits at an endpoint nothing that goes to another", () => {
+    const { clock, began, looks, shedding } = setUp();
+    looks.mockImplementation((endpoint) =>
+      endpoint === "slow" ? { overdueMs: 9_000, backlog: 900 } : { overdueMs: 0, backlog: 0 },
+    );
+    for (let i = 0; i < 3; i++) {
+      clock.now += 1_000;
+      expect(shedding.refusal("slow")).toBeDefined();
+      expect(shedding.refusal("quick")).toBeUndefined();
+    }
+    expect(began).toEqual(["notifications"]);
+  });
+
+  it("judges endpoints that are too many to be remembered anew, and as before", () => {
+    const { looks, shedding } = setUp();
+    looks.mockImplementation((endpoint) => ({ overdueMs: endpoint === "slow" ? 9_000 : 0, backlog: 0 }));
+    expect(shedding.refusal("slow")).toBeDefined();
+    for (let i = 0; i < 3_000; i++) expect(shedding.refusal(`quick ${i}`)).toBeUndefined();
+    expect(shedding.refusal("slow")).toBeDefined();
+  });
+
+  it("looks at the notifications of an endpoint once a second, and never where nothing is limited", () => {
     const { clock, looks, shedding } = setUp();
-    for (let i = 0; i < 100; i++) shedding.refusal(true);
+    for (let i = 0; i < 100; i++) shedding.refusal("a");
     expect(looks).toHaveBeenCalledTimes(1);
     clock.now += 1_000;
-    shedding.refusal(true);
+    shedding.refusal("a");
     expect(looks).toHaveBeenCalledTimes(2);
     const none = setUp({ shedWaiting: 0, shedCommitMs: 0, shedOverdueMs: 0, shedBacklog: 0 });
     Object.assign(none.signals, { waiting: 1e9, commitMs: 1e9, overdueMs: 1e9, backlog: 1e9 });
-    expect(none.shedding.refusal(true)).toBeUndefined();
+    expect(none.shedding.refusal("a")).toBeUndefined();
     expect(none.looks).not.toHaveBeenCalled();
   });
 });
@@ -150,7 +171,7 @@ describe("notifications that are behind", () => {
     for (const config of configs) await client.result("CreateTaskPushNotificationConfig", config);
     // Nobody listens at that port, so what happens now waits.
     await client.send({ ...message("input"), taskId });
-    const another = { ...webhook, taskId };
+    const another = { ...webhook, taskId, id: "another" };
     const { data } = await eventually(async () => {
       advance(1_000);
       const { error } = await client.answer("CreateTaskPushNotificationConfig", another);
@@ -160,7 +181,12 @@ describe("notifications that are behind", () => {
     const configuration = { taskPushNotificationConfig: webhook };
     expect((await client.error("SendMessage", { message: message("hi"), configuration })).code).toBe(-31503);
     await client.sendForTask("hello");
-    for (const { id } of [...configs, webhook]) {
+    // Another origin has nothing to do with it.
+    const elsewhere = { ...webhook, url: "http://127.0.0.1:2/hook" };
+    await client.result("CreateTaskPushNotificationConfig", { ...elsewhere, taskId });
+    const configured = { taskPushNotificationConfig: elsewhere };
+    await client.result("SendMessage", { message: message("hi"), configuration: configured });
+    for (const { id } of configs) {
       await client.result("DeleteTaskPushNotificationConfig", { taskId, id });
     }
     advance(6_000);

@@ -43,6 +43,12 @@ function die(stage: Stage): string {
   return task;
 }
 
+/** Has the letters filed that the newest notice names. */
+function fileLast({ notices, store }: Stage): void {
+  const letters = store.dead.load(HOME, notices.at(-1)?.ids ?? [], store.journal);
+  store.write(() => store.dead.filed(letters));
+}
+
 describe("what happened", () => {
   it("is shipped 2 s later, together with what else came, and leaves the home", () =>
     onStage(async (stage) => {
@@ -217,6 +223,58 @@ describe("an archive that fails", () => {
     }));
 });
 
+describe("what hangs", () => {
+  /** A door that stays shut until it is opened; how many have gone in at once. */
+  function gateBefore<In extends unknown[], Out>(work: (...args: In) => Promise<Out>) {
+    const gate = Promise.withResolvers<void>();
+    const inside = { now: 0, most: 0 };
+    const pass = async (...args: In) => {
+      inside.now += 1;
+      inside.most = Math.max(inside.most, inside.now);
+      await gate.promise;
+      const out = await work(...args);
+      inside.now -= 1;
+      return out;
+    };
+    return { pass, open: () => gate.resolve(), inside };
+  }
+
+  it.each(["archive", "count", "bury", "report"] as const)(
+    "%s: retries go on, and all is told once when it answers again",
+    (what) =>
+      onStage(async (stage) => {
+        const gate = gateBefore<[never], unknown>(stage.world[what] as () => Promise<unknown>);
+        Object.assign(stage.world, { [what]: gate.pass });
+        die(stage);
+        const { task } = stage.taskWith();
+        stage.artifact(task);
+        // Told of by the first alarm: 2 s later, and so is the retry.
+        const first = stage.claim();
+        await stage.run(3 * SECOND);
+        stage.settle(failed(first));
+        stage.doorbells.length = 0;
+        await stage.run(10 * SECOND);
+        expect(stage.doorbells).not.toEqual([]);
+        for (let i = 0; i < 3; i++) {
+          stage.settle(failed(stage.claim()));
+          const due = stage.lane(task).due ?? 0;
+          stage.doorbells.length = 0;
+          await stage.run(due - stage.now + SECOND);
+          expect(stage.doorbells).not.toEqual([]);
+        }
+        const rings = await stage.run(HOUR);
+        expect(rings).toBeLessThan(1_500);
+        gate.open();
+        await stage.run(MINUTE);
+        expect(gate.inside).toEqual({ now: 0, most: 1 });
+        expect(stage.attempts().filter((attempt) => attempt.task === task)).toHaveLength(4);
+        expect(stage.store.outbox.isEmpty()).toBe(true);
+        expect(stage.counters).toMatchObject({ [DEAD]: 1, 'a2a_webhook_attempts_total{code="5xx"}': 5 });
+        expect(stage.notices).not.toEqual([]);
+      }),
+  );
+});
+
 describe("what is counted", () => {
   const fails = ["archive", "count", "count after", "crash after archive", "crash after count"] as const;
 
@@ -292,6 +350,34 @@ describe("what is counted", () => {
 });
 
 describe("gauges", () => {
+  it("of much that waits are looked at every ten seconds, and at once when nothing waits any more", () =>
+    onStage(async (stage) => {
+      const pending = () => stage.gauges.a2a_webhook_pending;
+      for (let i = 0; i < 120; i++) stage.artifact(stage.taskWith().task);
+      const claims = stage.claims({ want: 120 });
+      expect(claims).toHaveLength(120);
+      const settle = async (count: number) => {
+        stage.settle(...claims.splice(0, count).map(delivered));
+        await stage.run(3 * SECOND);
+      };
+      await settle(1);
+      expect(pending()).toBe(119);
+      await settle(10);
+      expect(pending()).toBe(119);
+      await stage.pass(10 * SECOND);
+      await settle(10);
+      expect(pending()).toBe(99);
+      await settle(9);
+      expect(pending()).toBe(90);
+      for (let i = 0; i < 20; i++) stage.artifact(stage.taskWith().task);
+      const more = stage.claims({ want: 120, busy: claims.map(({ key }) => key) });
+      claims.push(...more);
+      await settle(1);
+      expect(pending()).toBe(109);
+      await settle(claims.length);
+      expect(pending()).toBe(0);
+    }));
+
   it("say what waits: how many, since when, how many are overdue", () =>
     onStage(async (stage) => {
       const at = stage.now;
@@ -349,7 +435,7 @@ describe("gauges", () => {
       die(stage);
       await stage.run(MINUTE);
       expect(stage.gauges[UNFILED]).toBe(1);
-      stage.store.write(() => stage.store.dead.filed(stage.notices[0]?.ids ?? []));
+      fileLast(stage);
       stage.shipping.filed();
       await stage.run(SECOND);
       expect(stage.gauges[UNFILED]).toBe(0);
@@ -383,7 +469,7 @@ describe("a notification that died", () => {
       ]);
       expect(letters[0]?.reason).toBe("1 attempt failed; it answered 500");
       expect(letters[0]?.body).toContain("last words");
-      stage.store.write(() => stage.store.dead.filed(ids));
+      stage.store.write(() => stage.store.dead.filed(letters));
       stage.shipping.filed();
       await stage.run(HOUR);
       expect(stage.notices).toHaveLength(4);
@@ -422,7 +508,7 @@ describe("a notification that died", () => {
       };
       for (let i = 0; i < 3; i++) {
         await stage.run(3 * SECOND);
-        stage.store.write(() => stage.store.dead.filed(stage.notices.at(-1)?.ids ?? []));
+        fileLast(stage);
         stage.shipping.filed();
       }
       expect(filed.size).toBe(250);
@@ -430,16 +516,24 @@ describe("a notification that died", () => {
       expect(stage.now - before).toBeLessThan(10 * SECOND);
     }));
 
-  it("is loaded without a payload when that is larger than a database row may be", () =>
-    onStage((stage) => {
-      const { task } = stage.taskWith({ retryMs: [0] });
-      stage.artifact(task, "x".repeat(1_000_001));
-      stage.settle(failed(stage.claim()));
-      const [id = ""] = stage.store.dead.ids(1);
-      expect(stage.store.dead.load(HOME, [id, "unknown"], stage.store.journal)).toMatchObject([
-        { id, body: null },
-      ]);
-    }));
+  it.each([
+    ["x", 1_000_001, false],
+    ["漢", 340_000, false],
+    ["漢", 330_000, true],
+    ["x", 990_000, true],
+  ])(
+    "is loaded with a payload of %s × %i, if that is no larger than a megabyte: %s",
+    (char, count, isLoaded) =>
+      onStage((stage) => {
+        const { task } = stage.taskWith({ retryMs: [0] });
+        stage.artifact(task, char.repeat(count));
+        stage.settle(failed(stage.claim()));
+        const [id = ""] = stage.store.dead.ids(1);
+        expect(stage.store.dead.load(HOME, [id, "unknown"], stage.store.journal)).toMatchObject([
+          { id, body: isLoaded ? expect.stringContaining(char.repeat(count)) : null },
+        ]);
+      }),
+  );
 
   it("is kept with its task until it is filed, and 30 days at most", () =>
     onStage(async (stage) => {

@@ -1,11 +1,19 @@
 // An endpoint that is as unreliable as they come, with its receivers: it forgets what it has in hand, is not told
 // what a home answered, is told twice, sends late. What it does keep are the promises of delivery/exchange.
 
-import type { Claim, ExchangeAnswer, ExchangeRequest, Settlement } from "../../src/delivery/exchange.ts";
+import {
+  type Claim,
+  type ExchangeAnswer,
+  type ExchangeRequest,
+  nextOf,
+  type Settlement,
+  STANDS_MS,
+} from "../../src/delivery/exchange.ts";
 import { ATTEMPT_MS, type Stage } from "../support/notifications.ts";
 import type { Oracle } from "./webhook-oracle.ts";
 
-type InHand = { claim: Claim; sentAt: number; ending: Ending | undefined };
+/** `since`: when it was asked for, or offered. */
+type InHand = { claim: Claim; since: number; sentAt: number; ending: Ending | undefined };
 
 /** How an attempt ends; with `accepted` the receiver took it, whatever the endpoint learns of that. */
 type Ending = { outcome: Settlement["outcome"]; status?: number; accepted?: boolean; retryAfterMs?: number };
@@ -26,6 +34,8 @@ export class FaultyEndpoint {
   /** What it has said before. */
   #said: Settlement[] = [];
   #holds = new Map<string, number>();
+  /** When the home last said what of this endpoint's claims is gone. */
+  #heardAt = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, stage: Stage, oracle: Oracle, chance: Chance) {
     this.name = name;
@@ -40,6 +50,7 @@ export class FaultyEndpoint {
     this.#settled = [];
     this.#said = [];
     this.#holds.clear();
+    this.#heardAt = Number.NEGATIVE_INFINITY;
     this.awake = false;
   }
 
@@ -52,10 +63,10 @@ export class FaultyEndpoint {
     const { settled } = request;
     for (const [n, settlement] of settled.entries()) {
       // Sent twice, and delivered the second time: what came of the first does not show any more.
-      const isOutdone = settled
-        .slice(n + 1)
-        .some((it) => it.id === settlement.id && it.outcome === "delivered");
-      if (!isOutdone) this.#oracle.settledAt(settlement, this.#stage.now);
+      const after = settled.slice(n + 1);
+      const isOutdone = after.some((it) => it.id === settlement.id && it.outcome === "delivered");
+      const followed = after.filter(({ key }) => key === settlement.key).length;
+      if (!isOutdone) this.#oracle.settledAt(settlement, this.#stage.now, followed);
     }
     this.#oracle.follow();
     for (const claim of answer.claims) {
@@ -66,7 +77,12 @@ export class FaultyEndpoint {
     if (isLost) return;
     this.#said = request.settled;
     this.#settled = [];
-    for (const claim of answer.claims) this.inHand.set(claim.key, { claim, sentAt: 0, ending: undefined });
+    this.#heardAt = this.#stage.now;
+    for (const key of answer.gone ?? []) {
+      const held = this.inHand.get(key);
+      if (held && !held.ending) this.#end(held, released);
+    }
+    for (const claim of answer.claims) this.#hold(claim);
     this.awake = answer.more || this.inHand.size > 0;
   }
 
@@ -76,9 +92,13 @@ export class FaultyEndpoint {
     for (const claim of claims.filter(({ key }) => !this.inHand.has(key))) {
       this.#oracle.claimed(claim, inHand);
       inHand.push(claim);
-      this.inHand.set(claim.key, { claim, sentAt: 0, ending: undefined });
+      this.#hold(claim);
     }
     this.awake = true;
+  }
+
+  #hold(claim: Claim): void {
+    this.inHand.set(claim.key, { claim, since: this.#stage.now, sentAt: 0, ending: undefined });
   }
 
   #request(): ExchangeRequest {
@@ -104,6 +124,10 @@ export class FaultyEndpoint {
     const held = all[this.#chance(all.length)];
     if (!held) return;
     if (!held.ending) {
+      if (this.#stage.now - Math.max(held.since, this.#heardAt) > STANDS_MS) {
+        this.awake = true;
+        return;
+      }
       if (this.#happens(12)) {
         this.#end(held, released);
         return;
@@ -121,6 +145,12 @@ export class FaultyEndpoint {
   #end({ claim, sentAt }: InHand, { outcome, status, retryAfterMs }: Ending): void {
     const { key, id, attempt } = claim;
     this.inHand.delete(key);
+    // It goes on to what follows, or leaves that to the home.
+    const next = outcome === "delivered" && !this.#happens(3) ? nextOf(claim) : undefined;
+    if (next) {
+      this.#oracle.followed(claim, next);
+      this.#hold(next);
+    }
     this.awake = true;
     if (retryAfterMs !== undefined) this.#holds.set(claim.target, this.#stage.now + retryAfterMs);
     this.#settled.push({

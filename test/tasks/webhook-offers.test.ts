@@ -169,10 +169,12 @@ describe("one delivered notification", () => {
           return delivered(claim);
         },
         isPaused: () => false,
+        resumedAt: () => undefined,
         toldOfPause: count,
         validatedUntil: () => undefined,
         now,
         sleep: () => new Promise(() => {}),
+        callSoon: count,
         waitUntil: count,
       });
       const db = new Proxy(env.DB, {
@@ -186,6 +188,7 @@ describe("one delivered notification", () => {
         },
       });
       const archive = archiveIn(db, HOME);
+      stage.isReal = true;
       const { count: countMetrics } = stage.world;
       stage.world.offer = async (_, offered) => {
         costs.calls += 1;

@@ -41,6 +41,8 @@ class Run {
   readonly #endpoints: Map<string, FaultyEndpoint>;
   readonly #tasks: string[] = [];
   readonly #hasBatches: boolean;
+  /** Calls to endpoints that have not come there yet. */
+  #late: (() => void)[] = [];
   #rung = 0;
   #calm = false;
 
@@ -65,7 +67,7 @@ class Run {
     [30, () => this.#passTime()],
     [4, () => this.#stage.alarm()],
     [1, () => this.#dropAlarm()],
-    [2, () => this.#stage.start()],
+    [2, () => this.#restart()],
     [2, () => this.#pick([...this.#endpoints.values()])?.crash()],
     [4, () => this.#set()],
     [2, () => this.#delete()],
@@ -149,7 +151,14 @@ class Run {
     this.#tasks.push(id);
   }
 
+  async #restart(): Promise<void> {
+    this.#late = [];
+    await this.#stage.start();
+  }
+
   async #passTime(): Promise<void> {
+    for (const arrive of this.#late.splice(0)) arrive();
+    await this.#stage.calm();
     const dice = this.#chance(100);
     if (dice < 5) await this.#stage.pass(-this.#chance(5) * SECOND);
     else
@@ -193,18 +202,17 @@ class Run {
     });
   }
 
-  async #set(): Promise<void> {
+  #set(): void {
     const task = this.#pick(this.#tasks);
     if (task === undefined) return;
     const record = this.#stage.record(task);
     const config = this.#config(task);
-    const answered = this.#stage.commands.set(record, config, BY);
-    this.#oracle.set(task, config, record.seq);
-    void answered;
+    void this.#stage.commands.set(record, config, BY);
+    const life = this.#oracle.set(task, config, record.seq);
+    if (this.#chance(5) === 0) this.#delete(life);
   }
 
-  async #delete(): Promise<void> {
-    const life = this.#pick(this.#oracle.lives.filter(({ isDeleted }) => !isDeleted));
+  #delete(life = this.#pick(this.#oracle.lives.filter(({ isDeleted }) => !isDeleted))): void {
     if (!life) return;
     life.isDeleted = true;
     void this.#stage.commands.delete(life.task, life.id, BY).then(() => {
@@ -270,16 +278,18 @@ class Run {
       if (this.#fails(4)) return;
       // The consumer of the queue files them.
       const { store, shipping } = this.#stage;
-      this.#oracle.filed(store.dead.load(notice.home, notice.ids, store.journal));
+      const letters = store.dead.load(notice.home, notice.ids, store.journal);
+      this.#oracle.filed(letters);
       if (this.#fails(4)) return;
-      store.write(() => store.dead.filed(notice.ids));
+      store.write(() => store.dead.filed(letters));
       shipping.filed();
     };
     world.forget = async (name, lane) => {
+      if (this.#fails(3)) await new Promise<void>((arrive) => this.#late.push(arrive));
       const endpoint = this.#endpoints.get(name);
       if (this.#fails(4)) {
-        // It cannot answer because it has just died, with all that it had.
-        endpoint?.crash();
+        // It has just died, with all that it had, or lives on and has not heard.
+        if (this.#chance(2) === 0) endpoint?.crash();
         if (this.#chance(2) === 0) await forever;
         throw new Error("overloaded");
       }

@@ -287,6 +287,17 @@ describe("the card", () => {
     expect(capabilities.extensions?.[0]?.params).not.toHaveProperty("rateLimit");
   });
 
+  it.each([
+    [
+      { webhookRatePerMinute: 100, webhookGlobalPerMinute: 50 },
+      { perMinute: 50, burst: 10 },
+    ],
+    [{ webhookGlobalPerMinute: 1_000 }, { perMinute: 1_000 }],
+  ])("names no higher rate than a config may ask for: of %j it is %j", async (settings, rateLimit) => {
+    const { capabilities } = await cardOf({ webhookBurst: 10, ...settings });
+    expect(capabilities.extensions?.[0]?.params).toHaveProperty("rateLimit", rateLimit);
+  });
+
   it("says so when a deployment requires the extension, once", async () => {
     const { capabilities } = await cardOf({ requiredExtensions: [WEBHOOKS_EXTENSION, "urn:a"] });
     expect(capabilities.extensions).toMatchObject([

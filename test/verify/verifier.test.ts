@@ -4,6 +4,7 @@
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { Webhook } from "standardwebhooks";
 import { beforeEach, describe, expect, it } from "vitest";
+import { currentSecrets, type PushSecrets, rotateSecret } from "../../src/delivery/push-secrets.ts";
 import { signatureHeaders } from "../../src/delivery/sign.ts";
 import { publicJwks } from "../../src/keys/signing-keys.ts";
 import {
@@ -34,6 +35,19 @@ async function reason(verifier: Verifier, headers: Record<string, string>): Prom
   return verified.ok ? verified.value.checks.join(" ") : verified.error.reason;
 }
 
+/** Options that the types forbid. */
+const malformed: [string, unknown][] = [
+  ["secrets that are one text", { secrets: secret }],
+  ["a secret that is no text", { secrets: [null] }],
+  ["a token that is no text", { secrets: [secret], token: null }],
+  ["a tolerance that is a text", { secrets: [secret], toleranceSeconds: "300" }],
+  ["a key set without keys", { jwks: {} }],
+  ["a key set that is a text", { jwks: '{"keys":[]}' }],
+  ["jwt without issuer and audience", { jwks: { keys: [] }, jwt: true }],
+  ["jwt without audience", { jwks: { keys: [] }, jwt: { issuer: "a" } }],
+  ["jwt with an issuer that is no text", { jwks: { keys: [] }, jwt: { issuer: [1], audience: "b" } }],
+];
+
 describe("createVerifier", () => {
   it.each<[string, VerifierOptions]>([
     ["nothing to verify with", {}],
@@ -46,8 +60,11 @@ describe("createVerifier", () => {
     ["jwt without keys", { secrets: [secret], jwt: { issuer: "a", audience: "b" } }],
     ["a negative tolerance", { secrets: [secret], toleranceSeconds: -1 }],
     ["a tolerance that is no number", { secrets: [secret], toleranceSeconds: Number.NaN }],
+    ...malformed.map(([name, options]): [string, VerifierOptions] => [name, options as VerifierOptions]),
   ])("refuses %s, as what it is: a mistake of the receiver", (_, options) => {
     expect(() => createVerifier(options)).toThrow(TypeError);
+    // In words of its own.
+    expect(() => createVerifier(options)).toThrow(/ must | needs /);
   });
 
   it("does not say a secret when it refuses it", () => {
@@ -68,6 +85,30 @@ describe("verify", () => {
     }
   });
 
+  it("takes every secret and every key that may sign at once", async () => {
+    let kept: PushSecrets = { secrets: [{ value: secret }] };
+    for (let rotation = 1; rotation < 100; rotation += 1) {
+      const rotated = rotateSecret(kept, { value: `secret number ${rotation}`, now: 0, overlapMs: 1_000 });
+      if (rotated.ok) kept = rotated.value;
+    }
+    const secrets = currentSecrets(kept, 0);
+    const jwks = await Promise.all(
+      Array.from({ length: 8 }, async (_, n) => {
+        const { privateKey } = await generateKeyPair("Ed25519", { extractable: true });
+        return { ...(await exportJWK(privateKey)), kid: `k${n}` };
+      }),
+    );
+    const all = keysOf(...jwks);
+    const timestampSeconds = Math.floor(Date.now() / 1_000);
+    const signed = { id: "msg_1", timestampSeconds, body, taskId: "0-1", secrets, signingKeys: all };
+    const headers = await signatureHeaders(signed);
+    for (const known of secrets)
+      expect(await reason(createVerifier({ secrets: [known] }), headers)).toBe("v1");
+    for (const key of publicJwks(all).keys) {
+      expect(await reason(createVerifier({ jwks: { keys: [key] } }), headers)).toBe("v1a");
+    }
+  });
+
   it("takes the body as text or as bytes", async () => {
     const { verify } = createVerifier({ secrets: [secret] });
     const bytes = new TextEncoder().encode(body);
@@ -76,6 +117,23 @@ describe("verify", () => {
     const larger = new TextEncoder().encode(`xx${body}yy`);
     const view = larger.subarray(2, larger.byteLength - 2);
     expect((await verify({ headers: signedBy(secret), body: view })).ok).toBe(true);
+  });
+
+  it("takes the body as a buffer, and refuses what was parsed, whatever it says about its length", async () => {
+    const { verify } = createVerifier({ secrets: [secret] });
+    const { buffer } = new TextEncoder().encode(body);
+    const sent = (what: unknown) => verify({ headers: signedBy(secret), body: what as string });
+    expect((await sent(buffer)).ok).toBe(true);
+    const parsed = [undefined, null, 1e11, {}, JSON.parse(body), { length: 1e11 }, [1], new Uint16Array(1)];
+    for (const what of parsed) expect(await sent(what)).toMatchObject({ error: { reason: "bad_body" } });
+  });
+
+  it("passes over keys that are no objects", async () => {
+    const keys = [null, 1, "x", ...publicJwks(signingKeys).keys] as object[];
+    const timestampSeconds = Math.floor(Date.now() / 1_000);
+    const signed = { id: "msg_1", timestampSeconds, body, taskId: "0-1", secrets: [], signingKeys };
+    const verifier = createVerifier({ jwks: { keys } });
+    expect(await reason(verifier, await signatureHeaders(signed))).toBe("v1a");
   });
 
   it("refuses a header that came twice", async () => {
@@ -203,6 +261,10 @@ describe("seen", () => {
     await expect(broken.verify({ headers: signedBy(secret, "msg_1", now), body })).rejects.toThrow("down");
   });
 
+  it.each([0, Number.NaN])("in memory is not made for %s entries, which would forget all", (maxEntries) => {
+    expect(() => createMemorySeen({ maxEntries })).toThrow("maxEntries must be at least 1");
+  });
+
   it("in memory forgets what has ended, and the oldest when it is full", () => {
     const seen = createMemorySeen({ maxEntries: 3, now: clock });
     expect(seen.add("a", now + 10)).toBe(true);
@@ -320,6 +382,7 @@ describe("keys by URL", () => {
   it("of other kinds, for other uses or malformed are passed over", async () => {
     const [good] = all.keys;
     const rest = [
+      null,
       { kty: "RSA", n: "AQAB", e: "AQAB", kid: "rsa" },
       { ...good, use: "enc", kid: "enc" },
       { ...good, x: "short", kid: "short" },
