@@ -168,53 +168,35 @@ describe("a caller that floods its home", () => {
     ];
   }
 
-  /** How long the other's calls take, one after the other, while `flood` goes on; the slowest third left out. */
-  async function measure(other: Client, calls: number): Promise<number> {
-    const times: number[] = [];
-    for (let i = 0; i < calls; i++) {
-      const before = performance.now();
-      const task = await other.sendForTask("hello");
-      times.push(performance.now() - before);
-      expect(task.status.state).toBe("TASK_STATE_COMPLETED");
-    }
-    times.sort((a, b) => a - b);
-    return times[Math.floor((times.length * 2) / 3)] ?? 0;
-  }
-
-  it("does not disturb another caller of the same owner: all its calls succeed, and sooner than without limits", async () => {
+  // How much sooner the other's answers come would depend on the machine; what the home is spared does not.
+  it("costs it no more tasks than it may start, and another caller of the same owner nothing", async () => {
     const flooded = async (limits: object) => {
       const [flooding, other] = pair(limits);
-      await other.sendForTask("warm");
-      const alone = await measure(other, 9);
-      let over = false;
-      let [admitted, refused] = [0, 0];
+      const before = performance.now();
+      let [left, admitted, refused] = [300, 0, 0];
       const flood = Array.from({ length: 30 }, async () => {
-        while (!over) {
-          const response = await flooding.rpc("SendMessage", { message: message("stream:100:0") });
+        while (left-- > 0) {
+          const response = await flooding.rpc("SendMessage", { message: message("stream:10:0") });
           await response.arrayBuffer();
           if (response.status === 200) admitted++;
           else refused++;
         }
       });
-      const during = await measure(other, 9);
-      over = true;
+      for (let i = 0; i < 9; i++) {
+        expect((await other.sendForTask("hello")).status.state).toBe("TASK_STATE_COMPLETED");
+      }
       await Promise.all(flood);
-      return { slowdown: during / alone, during, admitted, refused };
+      const seconds = (performance.now() - before) / 1_000;
+      const { totalSize } = await other.result<{ totalSize: number }>("ListTasks", {});
+      expect(totalSize).toBe(admitted + 9);
+      return { admitted, refused, seconds };
     };
-    // The quickest of three, alternating: what else the machine does must not decide.
-    const without: number[] = [];
-    const limited: number[] = [];
-    for (let round = 0; round < 3; round++) {
-      const free = await flooded({});
-      const held = await flooded({ callerSendsPerMinute: 1_200, callerBurstMs: 1_500 });
-      expect(free.refused).toBe(0);
-      expect(held.refused).toBeGreaterThan(100);
-      expect(held.admitted).toBeLessThan(free.admitted);
-      without.push(free.during);
-      limited.push(held.during);
-    }
-    expect(Math.min(...limited)).toBeLessThan(Math.min(...without));
-  }, 120_000);
+    expect(await flooded({})).toMatchObject({ admitted: 300, refused: 0 });
+    const held = await flooded({ callerSendsPerMinute: 60, callerBurstMs: 30_000 });
+    expect(held.admitted).toBeGreaterThanOrEqual(30);
+    expect(held.admitted).toBeLessThanOrEqual(30 + Math.ceil(held.seconds));
+    expect(held.refused).toBe(300 - held.admitted);
+  }, 60_000);
 });
 
 describe("limits", () => {
