@@ -39,6 +39,8 @@ export type TurnHost = DraftHost & {
   now(): number;
   maxTaskBytes: number;
   stepMs: number;
+  /** Turns that have something to write, of tasks that exist or soon do: callers are shown all of it. */
+  unwritten: Set<Turn>;
   /** The messages of the task as its turn began, the one that began it last. */
   loadHistory(record: TaskRecord): Message[];
   /** The turn is over; it is no longer in charge of its task. */
@@ -93,7 +95,10 @@ export class Turn {
     this.startedAt = start.host.now();
     // A request that has gone does not make its turn's failure an unhandled one.
     this.#outcome.promise.catch(() => {});
-    if (start.stored) this.#outcome.resolve({ kind: "task" });
+    if (start.stored) {
+      this.#outcome.resolve({ kind: "task" });
+      this.#host.unwritten.add(this);
+    }
   }
 
   get taskId(): string {
@@ -162,6 +167,7 @@ export class Turn {
 
   /** Writes what has been gathered; the task exists from then on. */
   flush(): void {
+    this.#host.unwritten.delete(this);
     const isNew = !this.#draft.isStored;
     let entries: readonly Entry[] | undefined;
     try {
@@ -218,6 +224,7 @@ export class Turn {
       this.#end(step);
     } else {
       this.#draft.add(step);
+      this.#host.unwritten.add(this);
       this.#gather();
     }
   }

@@ -55,6 +55,7 @@ export class Turns {
   readonly #options: TurnsOptions;
   readonly #host: TurnHost;
   readonly #live = new Map<string, Turn>();
+  readonly #unwritten = new Set<Turn>();
   #recovered = false;
 
   constructor(options: TurnsOptions) {
@@ -64,6 +65,7 @@ export class Turns {
       now,
       maxTaskBytes,
       stepMs,
+      unwritten: this.#unwritten,
       save: (change) => store.save(change),
       loadMemory: (agent, contextId) => store.memories.load(agent, contextId),
       memoryFits: (agent, contextId, changes) => store.memories.fits(agent, contextId, changes),
@@ -116,7 +118,7 @@ export class Turns {
    * dead process left behind runs again.
    */
   catchUp(): void {
-    for (const turn of this.#live.values()) turn.settleWrites();
+    for (const turn of this.#unwritten) turn.settleWrites();
     if (this.#recovered) return;
     this.#recovered = true;
     if (this.#options.store.exists) this.#recover();

@@ -21,6 +21,7 @@ export class ArrayHome {
   readonly journal: Entry[] = [];
   readonly changes: Change[] = [];
   readonly memory: Record<string, unknown> = {};
+  readonly unwritten = new Set<Turn>();
   ended = 0;
 
   host(maxTaskBytes = 1_000_000): TurnHost {
@@ -28,6 +29,7 @@ export class ArrayHome {
       now: () => 1_000,
       maxTaskBytes,
       stepMs: 1,
+      unwritten: this.unwritten,
       save: (change) => {
         expect(change.before).toBe(this.stored);
         this.stored = change.after;

@@ -189,6 +189,18 @@ describe("a task of many chunks, each written by itself", () => {
 });
 
 describe("a home of many tasks", () => {
+  it("asks none of those that run whether it has something to write, when a caller comes", async () => {
+    const { Turn } = await import("../../src/tasks/turn.ts");
+    const settled = vi.spyOn(Turn.prototype, "settleWrites");
+    const { client } = await warm("conformance");
+    const configuration = { returnImmediately: true };
+    for (let n = 0; n < 20; n++) await client.send("slow:60000", { configuration });
+    settled.mockClear();
+    await client.list({ pageSize: 10 });
+    await client.sendForTask("hello");
+    expect(settled).toHaveBeenCalledTimes(0);
+  });
+
   it("reads no more rows for a message, a task and a page than a home of few", {
     timeout: 20_000,
   }, async () => {

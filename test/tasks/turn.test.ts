@@ -31,6 +31,36 @@ describe("a turn", () => {
     expect(home.stored).toMatchObject({ state: "TASK_STATE_WORKING", attempt: 1, seq: 3 });
   });
 
+  it("is among the unwritten for as long as it has something to write", async () => {
+    const acting = begin(async (task) => {
+      await task.working();
+      await scheduler.wait(1);
+      await task.artifact({ parts: text("a") });
+      expect(acting.home.unwritten).toEqual(new Set([acting.turn]));
+      await scheduler.wait(1);
+      expect(acting.home.unwritten.size).toBe(0);
+      await task.artifact({ parts: text("b") });
+      await task.complete();
+      expect(acting.home.unwritten.size).toBe(0);
+    });
+    await scheduler.wait(0);
+    expect(acting.home.unwritten.size).toBe(0);
+    await acting.done;
+    expect(acting.home.changes).toHaveLength(3);
+    const replying = begin((task) => task.reply("Hello"));
+    await replying.done;
+    expect(replying.home.unwritten.size).toBe(0);
+    const { home } = begin(async (task) => {
+      await task.working();
+      await forever;
+    });
+    await scheduler.wait(0);
+    const second = again(home, () => scheduler.wait(1));
+    expect(home.unwritten).toEqual(new Set([second.turn]));
+    await second.done;
+    expect(home.unwritten.size).toBe(0);
+  });
+
   it("writes nothing before its first act, and nothing at all for a reply", async () => {
     const replying = begin((task) => task.reply("Hello"));
     expect(await replying.turn.outcome).toEqual({
