@@ -7,6 +7,7 @@
 import { decodeJwt, errors, type JWTPayload, jwtVerify } from "jose";
 import type { Issuer } from "../issuers.ts";
 import { sha256 } from "../lib/bytes.ts";
+import { keepNewest } from "../lib/keep-newest.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { type Authenticated, type Basis, toOwner } from "./caller.ts";
 import { readIdentity } from "./claims.ts";
@@ -80,9 +81,7 @@ export function createJwtAuthentication({ issuers, config, customRoles, now }: J
     Math.abs(now() - at) < REMEMBER_MS && now() < (caller.basis.expiresAt ?? 0);
 
   function remember(hash: string, caller: Authenticated): void {
-    const [oldest] = remembered.keys();
-    if (remembered.size >= REMEMBER_TOKENS && oldest !== undefined) remembered.delete(oldest);
-    remembered.set(hash, { caller, at: now() });
+    keepNewest(remembered, hash, { caller, at: now() }, REMEMBER_TOKENS);
   }
 
   return {

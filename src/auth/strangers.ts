@@ -6,6 +6,7 @@
 // and a client that repeats one wrong credential guesses nothing.
 
 import { Buckets } from "../lib/buckets.ts";
+import { keepNewest } from "../lib/keep-newest.ts";
 import { type Failure, failure } from "../protocol/errors.ts";
 import { addressOf } from "./address.ts";
 import { sessionsInQuery } from "./credential.ts";
@@ -132,13 +133,8 @@ export function createStrangers({ guesses, failuresPerMinute, now, counted }: St
           state.recent = [print, ...state.recent].slice(0, RECENT);
           state.until = state.strikes < guesses ? 0 : at + pauseMs(state.strikes - guesses);
         }
-        // Deleted first, so that those that have not guessed for longest go first.
-        guessing.delete(address);
-        if (guessing.size >= MAX_ADDRESSES) {
-          const [oldest] = guessing.keys();
-          if (oldest !== undefined) guessing.delete(oldest);
-        }
-        guessing.set(address, state);
+        // Those that have not guessed for longest go first.
+        keepNewest(guessing, address, state, MAX_ADDRESSES);
       }
       const retryAt = failing?.take(address, at);
       return retryAt === undefined ? undefined : wait("address", retryAt - at);

@@ -5,6 +5,7 @@
 
 import type { Rate } from "../lib/bucket.ts";
 import { Buckets } from "../lib/buckets.ts";
+import { keepNewest } from "../lib/keep-newest.ts";
 import type { OAuth2Failure } from "./oauth2.ts";
 
 const FIRST_REST_MS = 5_000;
@@ -46,9 +47,7 @@ export class TokenServers {
     // Requests that were under way together are one failure, and the one that asked after a rest began the next.
     if (before && isResting(before, now)) return;
     const lastsMs = before?.lastsMs ?? FIRST_REST_MS;
-    const [oldest] = this.#rests.keys();
-    if (!before && this.#rests.size >= MAX_ORIGINS && oldest !== undefined) this.#rests.delete(oldest);
-    this.#rests.set(origin, { failure, at: now, lastsMs });
+    keepNewest(this.#rests, origin, { failure, at: now, lastsMs }, MAX_ORIGINS);
   }
 
   answered(url: string): void {

@@ -3,6 +3,8 @@
 //
 // What is not there has a memory of its own, so that guesses push out other guesses and never what is in use.
 
+import { keepNewest } from "./keep-newest.ts";
+
 export type Memory<T> = {
   /** What is at `key`, as it was at `readSince` (ms) or later; undefined: nothing. */
   get(key: string, readSince?: number): Promise<T | undefined>;
@@ -25,14 +27,6 @@ export function createMemory<T extends object>(options: MemoryOptions<T>): Memor
   const found = new Map<string, Entry<T>>();
   const missing = new Map<string, Entry<undefined>>();
 
-  function remember<V>(entries: Map<string, Entry<V>>, key: string, entry: Entry<V>): void {
-    // Deleted first, since a Map keeps the place of a key that is set again.
-    entries.delete(key);
-    const [oldest] = entries.keys();
-    if (entries.size >= maxKeys && oldest !== undefined) entries.delete(oldest);
-    entries.set(key, entry);
-  }
-
   return {
     async get(key, readSince = Number.NEGATIVE_INFINITY) {
       const at = now();
@@ -42,8 +36,8 @@ export function createMemory<T extends object>(options: MemoryOptions<T>): Memor
       const value = await load(key);
       found.delete(key);
       // It is as old as the question.
-      if (value === undefined) remember(missing, key, { value, at });
-      else remember(found, key, { value, at });
+      if (value === undefined) keepNewest(missing, key, { value, at }, maxKeys);
+      else keepNewest(found, key, { value, at }, maxKeys);
       return value;
     },
     forget(fits) {

@@ -4,6 +4,8 @@
 //
 // Only for objects: to a stateless Worker a stub is of use during one request.
 
+import { keepNewest } from "./keep-newest.ts";
+
 /** So many are kept; beyond that the one that has been here longest goes. */
 const KEPT = 100;
 
@@ -22,10 +24,8 @@ export function keepStubs<Stub>(create: (name: string) => Stub): CallObject<Stub
   const get = (name: string) => {
     const known = kept.get(name);
     if (known !== undefined) return known;
-    const [oldest] = kept.keys();
-    if (kept.size >= KEPT && oldest !== undefined) kept.delete(oldest);
     const stub = create(name);
-    kept.set(name, stub);
+    keepNewest(kept, name, stub, KEPT);
     return stub;
   };
   const drop = (name: string, stub: Stub) => {

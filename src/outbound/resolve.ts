@@ -6,6 +6,7 @@
 //
 // One resolver serves one Durable Object: callers share lookups, which the platform allows only within an object.
 
+import { keepNewest } from "../lib/keep-newest.ts";
 import { err, ok, type Result } from "../lib/result.ts";
 import { parseAddress } from "./addresses.ts";
 import { findNameProblem } from "./guard.ts";
@@ -57,9 +58,7 @@ export function createResolver(options: ResolverOptions): Resolve {
     const ttlSeconds = Math.min(ipv4.value.ttlSeconds, ipv6.value.ttlSeconds);
     if (ttlSeconds > 0) {
       // The oldest entry goes first: none is worth keeping for more than half a minute.
-      const [oldest] = cache.keys();
-      if (cache.size >= MAX_CACHED && oldest !== undefined) cache.delete(oldest);
-      cache.set(host, { addresses, until: startedAt + ttlSeconds * 1_000 });
+      keepNewest(cache, host, { addresses, until: startedAt + ttlSeconds * 1_000 }, MAX_CACHED);
     }
     return ok(addresses);
   }

@@ -3,6 +3,7 @@
 // The journal's row is the notification, so a lane is one row: its head, the attempts the head has had and when
 // the next is due. A lane with a list of its own sends again what is on it, and is gone at its end.
 
+import { keepNewest } from "../lib/keep-newest.ts";
 import { changing, type LaneRow, toLane } from "./lane-row.ts";
 
 export type LaneState = "active" | "paused" | "disabled";
@@ -64,7 +65,7 @@ export type Waiting = { count: number; oldestAt: number | null; overdue: number 
 type Unwritten = { lane: Lane; isNew: boolean };
 
 /** Tasks whose lanes are kept in memory: each is read several times for every notification. */
-const REMEMBERED = 1_000;
+const REMEMBERED = 100;
 
 export class Lanes {
   readonly #sql: SqlStorage;
@@ -122,8 +123,7 @@ export class Lanes {
   }
 
   #remember(task: string, lanes: Map<string, Lane>): void {
-    if (this.#remembered.size >= REMEMBERED) this.#remembered.clear();
-    this.#remembered.set(task, lanes);
+    keepNewest(this.#remembered, task, lanes, REMEMBERED);
   }
 
   /** Adds a lane; it is written with the end of the transaction. */

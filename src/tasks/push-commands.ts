@@ -136,7 +136,8 @@ export class PushCommands {
 
   /** Has replaced lanes dropped, without anybody waiting for it. */
   dropReplacedSoon(task: string, config: string): void {
-    this.#options.waitUntil(this.#dropReplaced(task, config));
+    const { store, waitUntil } = this.#options;
+    if (store.configs.get(task, config)?.replaced.length) waitUntil(this.#dropReplaced(task, config));
   }
 
   /** Resolves when no send of a lane that a config had before is under way. The new ones need not wait any longer. */

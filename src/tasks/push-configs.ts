@@ -2,6 +2,7 @@
 
 import type { ClaimOptions } from "../delivery/exchange.ts";
 import type { PushConfigAnswer, StoredConfig } from "../delivery/stored-config.ts";
+import { keepNewest } from "../lib/keep-newest.ts";
 import type { EventName } from "../protocol/push-options.ts";
 import type { Filter } from "./filters.ts";
 
@@ -41,7 +42,7 @@ type Row = {
 };
 
 /** Configs that are kept in memory: each is read several times for every notification. */
-const REMEMBERED = 1_000;
+const REMEMBERED = 100;
 
 export class PushConfigs {
   readonly #sql: SqlStorage;
@@ -68,8 +69,7 @@ export class PushConfigs {
   }
 
   #remember(config: PushConfig): PushConfig {
-    if (this.#remembered.size >= REMEMBERED) this.forget();
-    this.#remembered.set(keyOf(config.task, config.id), config);
+    keepNewest(this.#remembered, keyOf(config.task, config.id), config, REMEMBERED);
     return config;
   }
 
@@ -162,8 +162,7 @@ export class PushConfigs {
     const query = "SELECT until FROM validated WHERE endpoint = ?";
     const [row] = this.#sql.exec<{ until: number }>(query, endpoint).toArray();
     if (!row) return undefined;
-    if (this.#noted.size >= REMEMBERED) this.#noted.clear();
-    this.#noted.set(endpoint, row.until);
+    keepNewest(this.#noted, endpoint, row.until, REMEMBERED);
     return row.until;
   }
 }

@@ -2,12 +2,13 @@
 // notifications above all. Rows never change, so what is remembered is what is stored, unless the transaction that
 // brought it is rolled back.
 
+import { keepNewest } from "../lib/keep-newest.ts";
 import type { Entry } from "./machine.ts";
 
 export type WrittenEntry = Entry & { at: number };
 
-/** Tasks whose rows are remembered, the oldest of which is forgotten first. */
-const TASKS = 500;
+/** Tasks whose rows are remembered, the oldest of which is forgotten first. Few: what is kept for seconds grows old. */
+const TASKS = 100;
 /** Of a task with more text than this (UTF-16 units) only the rows that come next are remembered. */
 const UNITS = 8_000;
 
@@ -19,10 +20,8 @@ export class Tails {
   append(task: string, entries: readonly Entry[], at: number): void {
     let tail = this.#tails.get(task);
     if (!tail) {
-      const [oldest] = this.#tails.keys();
-      if (this.#tails.size >= TASKS && oldest !== undefined) this.#tails.delete(oldest);
       tail = { entries: [], units: 0 };
-      this.#tails.set(task, tail);
+      keepNewest(this.#tails, task, tail, TASKS);
     }
     for (const entry of entries) {
       tail.entries.push({ ...entry, at });
