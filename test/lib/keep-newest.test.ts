@@ -1,3 +1,5 @@
+// Which members of a Map of bounded size are kept.
+
 import { expect, it } from "vitest";
 import { keepNewest } from "../../src/lib/keep-newest.ts";
 
