@@ -96,13 +96,25 @@ type TurnOptions = {
   stepMs: number;
 };
 
+/** Where an agent acts: in one try of a step of its own, or outside of steps. */
+type Place = {
+  /** The step's name. */
+  step?: string;
+  /** What is emitted is named by its place in the turn, inside of a step by its place in the step. */
+  count: number;
+  /**
+   * Settles with the newest report. Each waits for the one before it, and fails with it, also where the agent waits for
+   * none: two calls of the home at the same moment may arrive in either order.
+   */
+  sent: Promise<void>;
+};
+
 class DurableTurn {
   readonly #options: TurnOptions;
-  /** Names what is emitted: outside of steps by its place in the turn, inside by its place in the step. */
-  readonly #insideStep = new AsyncLocalStorage<{ name: string; count: number }>();
+  readonly #insideStep = new AsyncLocalStorage<Place>();
+  readonly #outside: Place = { count: 0, sent: Promise.resolve() };
   readonly #memory = new Map<string, unknown>();
   readonly #stepNames = new Map<string, number>();
-  #count = 0;
   #answered: number;
   #ended = false;
 
@@ -126,7 +138,8 @@ class DurableTurn {
           ? `The agent emitted an invalid event: ${error.message}.`
           : "The agent failed with an internal error.";
       await this.#status("TASK_STATE_FAILED", reason, true).catch((failure: unknown) => {
-        if (!(failure instanceof TaskOver)) throw failure;
+        if (failure instanceof TaskOver) return;
+        throw failure instanceof Interrupted ? failure.cause : failure;
       });
     }
   }
@@ -155,7 +168,7 @@ class DurableTurn {
         return this.#report(key, toArtifactEmission(artifact, `artifact-${start.turnSeq}-${key}`), false);
       },
       step: (name, fn) => this.#step(name, fn),
-      sleep: (ms) => onPlatform(step.sleep(`sleep ${++this.#count}`, ms)),
+      sleep: (ms) => onPlatform(step.sleep(`sleep ${++this.#outside.count}`, ms)),
       ask: (content) => this.#ask("TASK_STATE_INPUT_REQUIRED", content),
       askAuth: (content) => this.#ask("TASK_STATE_AUTH_REQUIRED", content),
       askApproval: (tool, content) => this.#askApproval(tool, content),
@@ -167,11 +180,15 @@ class DurableTurn {
     const count = (this.#stepNames.get(given) ?? 0) + 1;
     this.#stepNames.set(given, count);
     const name = count === 1 ? given : `${given} #${count}`;
+    await this.#outside.sent;
     let threw = false;
     const callback = async () => {
       try {
         // The platform asks for a serializable type; what an agent's step returns is its author's business.
-        return (await this.#insideStep.run({ name, count: 0 }, fn)) as Rpc.Serializable<T>;
+        const place: Place = { step: name, count: 0, sent: Promise.resolve() };
+        const result = (await this.#insideStep.run(place, fn)) as Rpc.Serializable<T>;
+        await place.sent;
+        return result;
       } catch (error) {
         threw = true;
         throw error;
@@ -205,7 +222,7 @@ class DurableTurn {
   /** The next message of the task. */
   async #answer(): Promise<Input> {
     const { home, step, task, job } = this.#options;
-    const place = ++this.#count;
+    const place = ++this.#outside.count;
     for (let look = 1; ; look++) {
       const answer = await onPlatform(
         step.do(`answer ${place}.${look}`, RETRY, () => home().jobAnswer(task, job, this.#answered)),
@@ -243,11 +260,24 @@ class DurableTurn {
   }
 
   #nextKey(): string {
-    const inside = this.#insideStep.getStore();
-    return inside ? `${inside.name}.${++inside.count}` : `${++this.#count}`;
+    const place = this.#place;
+    const count = ++place.count;
+    return place.step === undefined ? `${count}` : `${place.step}.${count}`;
   }
 
-  async #report(key: string, emission: Emission, ending: boolean): Promise<void> {
+  get #place(): Place {
+    return this.#insideStep.getStore() ?? this.#outside;
+  }
+
+  #report(key: string, emission: Emission, ending: boolean): Promise<void> {
+    const place = this.#place;
+    place.sent = place.sent.then(() => this.#send(key, emission, ending));
+    // An agent that does not wait for it meets its failure in what it does next.
+    place.sent.catch(() => {});
+    return place.sent;
+  }
+
+  async #send(key: string, emission: Emission, ending: boolean): Promise<void> {
     const { home, step, task, job } = this.#options;
     if (this.#ended) return;
     const isEnd = ending || (emission.kind === "status" && isTerminal(emission.state));

@@ -12,6 +12,8 @@ vi.mock("../../src/agents/registry.ts", async (original) =>
 );
 
 const { runs } = await import("./test-agents.ts");
+const { HomeObject } = await import("../../src/tasks/home.ts");
+type HomeObject = InstanceType<typeof HomeObject>;
 
 // Agents that throw are logged, as they should be; the tests look at what is answered.
 beforeEach(() => void vi.spyOn(console, "error").mockImplementation(() => {}));
@@ -166,9 +168,19 @@ describe("a durable agent", () => {
     expect(artifactTexts(task)).toEqual({ first: "first", second: "second" });
   });
 
-  it("may leave its emissions unawaited: they arrive all, in order", async () => {
-    const client = createClient({ agent: "careless" });
-    for (let i = 0; i < 5; i++) {
+  it.each(["careless", "careless-in-step"])(
+    "(%s) may leave its emissions unawaited: they arrive all, in order",
+    async (agent) => {
+      const client = createClient({ agent });
+      const { jobReport } = HomeObject.prototype;
+      const spy = vi.spyOn(HomeObject.prototype, "jobReport");
+      const late = new Set<string>();
+      // The earlier a report is made, the longer it is on its way.
+      spy.mockImplementation(async function (this: HomeObject, task, job, report) {
+        late.add(report.key);
+        await scheduler.wait(Math.max(0, 50 - 10 * late.size));
+        return jobReport.call(this, task, job, report);
+      });
       const frames = await (await client.sendStream("go")).rest();
       expect(frames.map(({ event }) => kindOf(event))).toEqual([
         "task",
@@ -179,8 +191,9 @@ describe("a durable agent", () => {
         "TASK_STATE_COMPLETED",
       ]);
       expect(statusTexts(frames)).toEqual(["one", "two", "three"]);
-    }
-  });
+      expect(late.size).toBe(5);
+    },
+  );
 
   it("has everything dropped that it says after its end", async () => {
     const client = createClient({ agent: "talks-on" });

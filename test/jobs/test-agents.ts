@@ -172,6 +172,17 @@ const careless = durable("careless", async (task) => {
   void task.complete("three");
 });
 
+/** The same within a step, which it leaves at once. */
+const carelessInStep = durable("careless-in-step", async (task) => {
+  void task.working("one");
+  await task.step("all", async () => {
+    void task.artifact({ artifactId: "a", parts: [{ text: "x" }] });
+    void task.artifact({ artifactId: "a", parts: [{ text: "y" }], append: true });
+    void task.working("two");
+  });
+  void task.complete("three");
+});
+
 /** Asks at the end of its first turn, having taken its time; completes in the next. */
 const asksSlowly = durable("asks-slowly", async (task) => {
   if (task.input.text !== "slowly") return task.complete(`Took ${task.input.text}.`);
@@ -214,6 +225,7 @@ const testAgents: readonly Agent[] = [
   talksOn,
   sameNames,
   careless,
+  carelessInStep,
   asksSlowly,
 ];
 
