@@ -168,7 +168,11 @@ class DurableTurn {
         return this.#report(key, toArtifactEmission(artifact, `artifact-${start.turnSeq}-${key}`), false);
       },
       step: (name, fn) => this.#step(name, fn),
-      sleep: (ms) => onPlatform(step.sleep(`sleep ${++this.#outside.count}`, ms)),
+      sleep: async (ms) => {
+        const name = `sleep ${++this.#outside.count}`;
+        await this.#outside.sent;
+        await onPlatform(step.sleep(name, ms));
+      },
       ask: (content) => this.#ask("TASK_STATE_INPUT_REQUIRED", content),
       askAuth: (content) => this.#ask("TASK_STATE_AUTH_REQUIRED", content),
       askApproval: (tool, content) => this.#askApproval(tool, content),
@@ -222,10 +226,10 @@ class DurableTurn {
   /** The next message of the task. */
   async #answer(): Promise<Input> {
     const { home, step, task, job } = this.#options;
-    const place = ++this.#outside.count;
+    const count = ++this.#outside.count;
     for (let look = 1; ; look++) {
       const answer = await onPlatform(
-        step.do(`answer ${place}.${look}`, RETRY, () => home().jobAnswer(task, job, this.#answered)),
+        step.do(`answer ${count}.${look}`, RETRY, () => home().jobAnswer(task, job, this.#answered)),
       );
       if (answer.over) throw new TaskOver();
       if (answer.seq > 0) {
@@ -236,7 +240,7 @@ class DurableTurn {
       }
       // The event only says "look again"; without one we look once a day.
       await step
-        .waitForEvent(`message ${place}.${look}`, { type: "message", timeout: "1 day" })
+        .waitForEvent(`message ${count}.${look}`, { type: "message", timeout: "1 day" })
         .catch(() => {});
     }
   }

@@ -195,6 +195,16 @@ describe("a durable agent", () => {
     },
   );
 
+  it("does not sleep, or go on, when what it has said is not taken", async () => {
+    const spy = vi.spyOn(HomeObject.prototype, "jobReport").mockResolvedValue(false);
+    const client = createClient({ agent: "sleeps-on" });
+    const { id } = await client.start("go");
+    const job = await jobIdOf(client.owner, id);
+    await eventually(async () => (await instanceStatus(client.owner, job)) === "complete");
+    expect(spy.mock.calls.map(([, , { key }]) => key)).toEqual(["1"]);
+    expect(runs.has(`${id} slept`)).toBe(false);
+  });
+
   it("has everything dropped that it says after its end", async () => {
     const client = createClient({ agent: "talks-on" });
     const { id } = await client.sendForTask("go");

@@ -183,6 +183,14 @@ const carelessInStep = durable("careless-in-step", async (task) => {
   void task.complete("three");
 });
 
+/** Says something, and sleeps without having waited for it. */
+const sleepsOn = durable("sleeps-on", async (task) => {
+  void task.working("one");
+  await task.sleep(1);
+  count(`${task.id} slept`);
+  await task.complete("two");
+});
+
 /** Asks at the end of its first turn, having taken its time; completes in the next. */
 const asksSlowly = durable("asks-slowly", async (task) => {
   if (task.input.text !== "slowly") return task.complete(`Took ${task.input.text}.`);
@@ -226,6 +234,7 @@ const testAgents: readonly Agent[] = [
   sameNames,
   careless,
   carelessInStep,
+  sleepsOn,
   asksSlowly,
 ];
 
